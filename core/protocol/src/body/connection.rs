@@ -1,0 +1,46 @@
+// SPDX-License-Identifier: Apache-2.0
+//! Who is connected. Source: wire.md 4.9.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+
+use super::heartbeat::{ConsumeFromWhere, ConsumeType, MessageModel, SubscriptionData};
+
+/// One connected client.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, rename_all = "camelCase")]
+pub struct Connection {
+    /// `host:port` of the client.
+    pub client_addr: String,
+    /// Client id.
+    pub client_id: String,
+    /// Language.
+    pub language: String,
+    /// Version.
+    pub version: i32,
+}
+
+/// Answer of GET_CONSUMER_CONNECTION_LIST.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, rename_all = "camelCase")]
+pub struct ConsumerConnection {
+    /// Members.
+    pub connection_set: Vec<Connection>,
+    /// Where a new group starts.
+    pub consume_from_where: ConsumeFromWhere,
+    /// Pull, push or pop.
+    pub consume_type: ConsumeType,
+    /// Broadcasting or clustering.
+    pub message_model: MessageModel,
+    /// Subscriptions by topic.
+    pub subscription_table: BTreeMap<String, SubscriptionData>,
+}
+
+/// Answer of GET_PRODUCER_CONNECTION_LIST.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, rename_all = "camelCase")]
+pub struct ProducerConnection {
+    /// Members.
+    pub connection_set: Vec<Connection>,
+}
