@@ -1,0 +1,38 @@
+// SPDX-License-Identifier: Apache-2.0
+//! Every operation of the façade by handle, for `cargo xtask parity`: each binding has to offer all of them.
+
+/// `(handle, method)` in snake_case; bindings spell it in their own way.
+pub const METHODS: &[(&str, &str)] = &[
+    ("Producer", "start"),
+    ("Producer", "send"),
+    ("Producer", "send_to_queue"),
+    ("Producer", "send_oneway"),
+    ("Producer", "send_batch"),
+    ("Producer", "queues"),
+    ("Producer", "close"),
+    ("PushConsumer", "start"),
+    ("PushConsumer", "poll"),
+    ("PushConsumer", "complete"),
+    ("PushConsumer", "complete_batch"),
+    ("PushConsumer", "assigned"),
+    ("PushConsumer", "close"),
+    ("PullConsumer", "start"),
+    ("PullConsumer", "queues"),
+    ("PullConsumer", "assign"),
+    ("PullConsumer", "filter"),
+    ("PullConsumer", "seek"),
+    ("PullConsumer", "seek_to_begin"),
+    ("PullConsumer", "seek_to_end"),
+    ("PullConsumer", "poll"),
+    ("PullConsumer", "commit"),
+    ("PullConsumer", "committed"),
+    ("PullConsumer", "min_offset"),
+    ("PullConsumer", "max_offset"),
+    ("PullConsumer", "offset_by_time"),
+    ("PullConsumer", "close"),
+    ("Admin", "start"),
+    ("Admin", "create_topic"),
+    ("Admin", "delete_topic"),
+    ("Admin", "topics"),
+    ("Admin", "close"),
+];
