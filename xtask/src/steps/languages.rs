@@ -1,0 +1,305 @@
+// SPDX-License-Identifier: Apache-2.0
+//! The steps that run the bindings' own tests with their own languages' tools.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, Result};
+
+use super::report::{Missing, Run};
+use super::tally::Reader;
+use crate::workspace::{self, Workspace};
+
+const PYTHON_TOOLS: &[&str] = &[
+    "maturin==1.16.0",
+    "pytest",
+    "pytest-asyncio",
+    "mypy",
+    "ruff",
+];
+const NODE_TOOLS: &[&str] = &["typescript@5", "@types/node@20"];
+
+pub fn python(workspace: &Workspace, run: &mut Run) -> Result<()> {
+    let python = workspace::python().map_err(|e| Missing(e.to_string()))?;
+    let sources = workspace.root.join("python");
+    let venv = workspace.target.join("xtask/venv");
+    let bin = venv.join(if cfg!(windows) { "Scripts" } else { "bin" });
+    let tool = |name: &str| bin.join(name);
+    install_python_tools(workspace, &python, &venv, &tool("python"))?;
+
+    let wheels = workspace.scratch("wheels")?;
+    for old in with_ending(&wheels, ".whl")? {
+        fs::remove_file(old)?;
+    }
+    let mut maturin = workspace.command(tool("maturin"));
+    maturin
+        .args(["build", "--interpreter"])
+        .arg(tool("python"))
+        .arg("--out")
+        .arg(&wheels)
+        .current_dir(&sources);
+    run.cmd(&mut maturin, Reader::None)?;
+    let wheel = with_ending(&wheels, ".whl")?
+        .pop()
+        .context("maturin built no wheel")?;
+    let mut pip = workspace.command(tool("python"));
+    pip.args([
+        "-m",
+        "pip",
+        "install",
+        "--quiet",
+        "--force-reinstall",
+        "--no-deps",
+    ])
+    .arg(wheel);
+    workspace::quietly(&mut pip)?;
+
+    // The tests import the installed wheel, so they do not run from the folder that holds the sources.
+    let mut pytest = workspace.command(tool("python"));
+    pytest.args([
+        "-m",
+        "pytest",
+        "-p",
+        "no:cacheprovider",
+        "--import-mode=importlib",
+        "tests",
+    ]);
+    pytest
+        .current_dir(&sources)
+        .env("PYTHONDONTWRITEBYTECODE", "1");
+    let tests = run.cmd(&mut pytest, Reader::Pytest);
+
+    let cache = workspace.scratch("mypy")?;
+    let mut mypy = workspace.command(tool("python"));
+    mypy.args(["-m", "mypy", "--strict", "--cache-dir"])
+        .arg(&cache)
+        .arg("src/kerolox")
+        .current_dir(&sources);
+    let types = run.cmd(&mut mypy, Reader::None);
+    let mut stubtest = workspace.command(tool("python"));
+    stubtest
+        .args(["-m", "mypy.stubtest", "kerolox._native"])
+        .current_dir(&cache);
+    let allowed = sources.join("stubtest-allowlist.txt");
+    if allowed.exists() {
+        stubtest.arg("--allowlist").arg(allowed);
+    }
+    let stubs = run.cmd(&mut stubtest, Reader::None);
+    let mut ruff = workspace.command(tool("python"));
+    ruff.args(["-m", "ruff", "check", "--no-cache", "."])
+        .current_dir(&sources);
+    let style = run.cmd(&mut ruff, Reader::None);
+    tests.and(types).and(stubs).and(style)
+}
+
+/// A virtual environment under the target directory, filled once for each list of tools.
+fn install_python_tools(
+    workspace: &Workspace,
+    python: &str,
+    venv: &Path,
+    inside: &Path,
+) -> Result<()> {
+    let stamp = venv.join("tools.txt");
+    let wanted = PYTHON_TOOLS.join("\n");
+    if fs::read_to_string(&stamp).is_ok_and(|have| have == wanted) {
+        return Ok(());
+    }
+    println!(
+        "installing {} into {}",
+        PYTHON_TOOLS.join(", "),
+        venv.display()
+    );
+    workspace::quietly(
+        workspace
+            .command(python)
+            .args(["-m", "venv", "--clear"])
+            .arg(venv),
+    )
+    .map_err(|e| {
+        Missing(format!(
+            "{python} could not make a virtual environment: {e:#}"
+        ))
+    })?;
+    let mut pip = workspace.command(inside);
+    pip.args([
+        "-m",
+        "pip",
+        "install",
+        "--quiet",
+        "--disable-pip-version-check",
+    ])
+    .args(PYTHON_TOOLS);
+    workspace::quietly(&mut pip)
+        .map_err(|e| Missing(format!("pip could not install the tools: {e:#}")))?;
+    fs::write(stamp, wanted)?;
+    Ok(())
+}
+
+pub fn node(workspace: &Workspace, run: &mut Run) -> Result<()> {
+    let node = workspace::node().map_err(|e| Missing(format!("{e:#}")))?;
+    let sources = workspace.root.join("node");
+    run.cmd(
+        &mut workspace.cargo(&["build", "--workspace"]),
+        Reader::None,
+    )?;
+    workspace.stage_node_addon()?;
+
+    let mut test = workspace.command(&node);
+    test.args(["--test", "--test-reporter=tap", "--test-concurrency=1"]);
+    test.args(test_files(&sources.join("test"))?)
+        .current_dir(&sources);
+    let tests = run.cmd(&mut test, Reader::NodeTest);
+    let types = type_check(workspace, run, &sources);
+    tests.and(types)
+}
+
+fn test_files(dir: &Path) -> Result<Vec<PathBuf>> {
+    let mut files = Vec::new();
+    for ending in [".test.js", ".test.mjs", ".test.cjs"] {
+        files.extend(with_ending(dir, ending)?);
+    }
+    Ok(files)
+}
+
+fn type_check(workspace: &Workspace, run: &mut Run, sources: &Path) -> Result<()> {
+    let tools = workspace.scratch("node")?;
+    let stamp = tools.join("tools.txt");
+    let wanted = NODE_TOOLS.join("\n");
+    if !fs::read_to_string(&stamp).is_ok_and(|have| have == wanted) {
+        if !workspace::exists("npm") {
+            return run.skip("npm is not installed, no type check");
+        }
+        println!(
+            "installing {} into {}",
+            NODE_TOOLS.join(", "),
+            tools.display()
+        );
+        let mut npm = workspace.command("npm");
+        npm.args([
+            "install",
+            "--no-save",
+            "--no-audit",
+            "--no-fund",
+            "--prefix",
+        ])
+        .arg(&tools)
+        .args(NODE_TOOLS);
+        if let Err(error) = workspace::quietly(&mut npm) {
+            return run.skip(&format!(
+                "npm could not install the TypeScript compiler: {error:#}"
+            ));
+        }
+        fs::write(stamp, wanted)?;
+    }
+    let modules = tools.join("node_modules");
+    let mut tsc = workspace.command("node");
+    tsc.arg(modules.join("typescript/bin/tsc"))
+        .args(["--noEmit", "--typeRoots"])
+        .arg(modules.join("@types"));
+    if sources.join("tsconfig.json").exists() {
+        tsc.args(["--project", "tsconfig.json"]);
+    } else {
+        tsc.args([
+            "--strict",
+            "--target",
+            "es2022",
+            "--module",
+            "nodenext",
+            "--types",
+            "node",
+            "test/types.ts",
+        ]);
+    }
+    run.cmd(tsc.current_dir(sources), Reader::None)
+}
+
+pub fn c(workspace: &Workspace, run: &mut Run) -> Result<()> {
+    let compiler = workspace::c_compiler();
+    if !workspace::exists(&compiler) {
+        return Err(Missing(format!("no C compiler (`{compiler}`)")).into());
+    }
+    run.cmd(
+        &mut workspace.cargo(&["build", "--workspace"]),
+        Reader::None,
+    )?;
+    header_alone(workspace, run, &compiler)?;
+
+    let valgrind = workspace::exists("valgrind");
+    if !valgrind {
+        run.skip("valgrind is not installed, the programs run without it")?;
+    }
+    let mut outcome = Ok(());
+    for source in with_ending(&workspace.root.join("tests/c"), ".c")? {
+        let name = source
+            .file_stem()
+            .and_then(|s| s.to_str())
+            .context("a program has a name")?
+            .to_owned();
+        let (mut compile, program) = workspace.compile_c(&[source], &name)?;
+        let ran = workspace::quietly(&mut compile)
+            .and_then(|_| run.cmd(&mut workspace.command(&program), Reader::None))
+            .and_then(|()| {
+                if valgrind {
+                    run.cmd(&mut under_valgrind(workspace, &program), Reader::None)
+                } else {
+                    Ok(())
+                }
+            });
+        outcome = outcome.and(ran);
+    }
+    outcome
+}
+
+fn under_valgrind(workspace: &Workspace, program: &Path) -> std::process::Command {
+    let mut command = workspace.command("valgrind");
+    command.args([
+        "--quiet",
+        "--error-exitcode=99",
+        "--leak-check=full",
+        "--errors-for-leak-kinds=definite",
+    ]);
+    command
+        .args(["--show-leak-kinds=definite", "--num-callers=25"])
+        .arg(program);
+    command
+}
+
+/// The header must stand alone: included by nothing but a file that includes nothing else.
+fn header_alone(workspace: &Workspace, run: &mut Run, compiler: &str) -> Result<()> {
+    let dir = workspace.scratch("c")?;
+    let include = workspace.root.join("include");
+    let strict = ["-Wall", "-Wextra", "-Wpedantic", "-Werror", "-fsyntax-only"];
+    let text = "#include \"kerolox.h\"\nint main(void) { return 0; }\n";
+    for (file, standard) in [("header.c", "-std=c11"), ("header.cc", "-std=c++17")] {
+        let source = dir.join(file);
+        fs::write(&source, text)?;
+        let mut command = workspace.command(compiler);
+        command
+            .arg(standard)
+            .args(strict)
+            .arg("-I")
+            .arg(&include)
+            .arg(&source);
+        if standard == "-std=c++17" && !workspace::exists("c++") {
+            run.skip("no C++ compiler, the header is not tried as C++17")?;
+            continue;
+        }
+        run.cmd(&mut command, Reader::None)?;
+    }
+    Ok(())
+}
+
+/// The files of a folder whose names end so, sorted; none when there is no such folder.
+fn with_ending(dir: &Path, ending: &str) -> Result<Vec<PathBuf>> {
+    let mut files = Vec::new();
+    if dir.is_dir() {
+        for entry in fs::read_dir(dir).with_context(|| format!("reading {}", dir.display()))? {
+            let path = entry?.path();
+            if path.to_string_lossy().ends_with(ending) {
+                files.push(path);
+            }
+        }
+    }
+    files.sort();
+    Ok(files)
+}
