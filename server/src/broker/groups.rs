@@ -1,0 +1,184 @@
+// SPDX-License-Identifier: Apache-2.0
+//! Consumer groups and their settings: `subscriptionGroup.json`.
+//!
+//! Facts: server.md 9, store.md 11.5.
+
+use std::collections::{BTreeMap, HashMap};
+use std::io;
+use std::path::Path;
+use std::sync::Arc;
+
+use kerolox_protocol::body::group::{SubscriptionGroupConfig, SubscriptionGroupTable};
+use kerolox_protocol::body::topic::DataVersion;
+use kerolox_protocol::message::name;
+use parking_lot::{Mutex, RwLock};
+
+use super::persist::TableFile;
+use crate::config::BrokerConfig;
+use crate::store::disk::Disk;
+
+/// Groups that exist without being created.
+const BUILT_IN: [&str; 8] = [
+    "TOOLS_CONSUMER",
+    "FILTERSRV_CONSUMER",
+    "SELF_TEST_C_GROUP",
+    "CID_ONS-HTTP-PROXY",
+    "CID_ONSAPI_PULL",
+    "CID_ONSAPI_PERMISSION",
+    "CID_ONSAPI_OWNER",
+    "CID_RMQ_SYS_TRANS",
+];
+
+/// Groups by name.
+#[derive(Debug)]
+pub struct GroupTable {
+    groups: RwLock<HashMap<String, Arc<SubscriptionGroupConfig>>>,
+    /// Not used here, kept for whoever reads the file next.
+    forbidden: BTreeMap<String, BTreeMap<String, i32>>,
+    version: Mutex<DataVersion>,
+    auto_create: bool,
+    auto_create_system: bool,
+    file: TableFile,
+}
+
+impl GroupTable {
+    /// Loads `subscriptionGroup.json` of `directory` and adds the built-in groups.
+    ///
+    /// # Errors
+    /// The directory can not be created.
+    pub fn open(
+        config: &BrokerConfig,
+        directory: &Path,
+        disk: Arc<dyn Disk>,
+        now_ms: i64,
+    ) -> io::Result<Self> {
+        disk.create_dir_all(directory)?;
+        let file = TableFile::new(disk, directory.join("subscriptionGroup.json"));
+        let (table, origin) = file.load::<SubscriptionGroupTable>();
+        let mut groups: HashMap<String, Arc<SubscriptionGroupConfig>> = BUILT_IN
+            .iter()
+            .map(|group| ((*group).to_owned(), Arc::new(new_group(group))))
+            .collect();
+        for (name, mut group) in table.subscription_group_table {
+            group.group_name.clone_from(&name);
+            groups.insert(name, Arc::new(group));
+        }
+        let mut version = table.data_version;
+        if origin.is_incomplete() {
+            version.next(now_ms);
+        }
+        Ok(Self {
+            groups: RwLock::new(groups),
+            forbidden: table.forbidden_table,
+            version: Mutex::new(version),
+            auto_create: config.auto_create_subscription_group,
+            auto_create_system: config.enable_create_sys_group,
+            file,
+        })
+    }
+
+    /// The settings of a group; an unknown one is created if the configuration allows it and its name is legal.
+    pub fn find(&self, group: &str, now_ms: i64) -> Option<Arc<SubscriptionGroupConfig>> {
+        if let Some(config) = self.get(group) {
+            return Some(config);
+        }
+        let allowed = self.auto_create || (self.auto_create_system && name::is_system_group(group));
+        if !allowed || name::check_group_on_broker(group).is_err() {
+            return None;
+        }
+        let mut groups = self.groups.write();
+        if let Some(present) = groups.get(group) {
+            return Some(Arc::clone(present));
+        }
+        let config = Arc::new(new_group(group));
+        groups.insert(group.to_owned(), Arc::clone(&config));
+        drop(groups);
+        self.changed(now_ms);
+        Some(config)
+    }
+
+    /// The settings of a group if it exists.
+    pub fn get(&self, group: &str) -> Option<Arc<SubscriptionGroupConfig>> {
+        self.groups.read().get(group).cloned()
+    }
+
+    /// Creates a group or replaces its settings.
+    pub fn update(&self, config: SubscriptionGroupConfig, now_ms: i64) {
+        let name = config.group_name.clone();
+        self.groups.write().insert(name, Arc::new(config));
+        self.changed(now_ms);
+    }
+
+    /// Removes a group; `false` if there was none.
+    pub fn remove(&self, group: &str, now_ms: i64) -> bool {
+        let removed = self.groups.write().remove(group).is_some();
+        if removed {
+            self.changed(now_ms);
+        }
+        removed
+    }
+
+    fn changed(&self, now_ms: i64) {
+        self.version.lock().next(now_ms);
+        self.persist(now_ms);
+    }
+
+    /// Writes `subscriptionGroup.json`.
+    pub fn persist(&self, _now_ms: i64) {
+        self.file.save_or_log(|| self.snapshot());
+    }
+
+    /// The whole table as it goes to disk.
+    pub fn snapshot(&self) -> SubscriptionGroupTable {
+        let groups = self.groups.read();
+        SubscriptionGroupTable {
+            data_version: *self.version.lock(),
+            forbidden_table: self.forbidden.clone(),
+            subscription_group_table: groups
+                .iter()
+                .map(|(name, config)| (name.clone(), SubscriptionGroupConfig::clone(config)))
+                .collect(),
+        }
+    }
+}
+
+fn new_group(group: &str) -> SubscriptionGroupConfig {
+    SubscriptionGroupConfig {
+        group_name: group.to_owned(),
+        ..SubscriptionGroupConfig::default()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::store::disk::RealDisk;
+
+    #[test]
+    fn groups_come_into_being_only_where_that_is_allowed() {
+        let dir = tempfile::tempdir().unwrap();
+        let open = |config: &BrokerConfig| {
+            GroupTable::open(config, dir.path(), Arc::new(RealDisk::new()), 1).unwrap()
+        };
+        let groups = open(&BrokerConfig::default());
+        assert_eq!(groups.find("g", 2).unwrap().retry_max_times, 16);
+        assert!(groups.find("../g", 2).is_none() && groups.find("", 2).is_none());
+        groups.update(
+            SubscriptionGroupConfig {
+                retry_max_times: 3,
+                ..new_group("h")
+            },
+            3,
+        );
+
+        let closed = BrokerConfig {
+            auto_create_subscription_group: false,
+            ..BrokerConfig::default()
+        };
+        let groups = open(&closed);
+        assert_eq!(groups.find("h", 4).unwrap().retry_max_times, 3);
+        assert!(groups.find("g", 4).is_some() && groups.find("new", 4).is_none());
+        assert!(groups.find("CID_RMQ_SYS_x", 4).is_some());
+        assert!(groups.remove("g", 5) && groups.find("g", 6).is_none());
+    }
+}

@@ -1,0 +1,86 @@
+// SPDX-License-Identifier: Apache-2.0
+//! What changed in the topics since name servers were told, and who waits for them to know.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use kerolox_protocol::Command;
+use kerolox_protocol::body::topic::TopicConfig;
+use parking_lot::Mutex;
+
+use crate::net::Session;
+
+type Listener = Box<dyn Fn() + Send + Sync>;
+
+/// Collects changes for the registration task.
+#[derive(Default)]
+pub struct TopicChanges {
+    state: Mutex<Changes>,
+    listener: Mutex<Option<Listener>>,
+}
+
+/// Changes taken together.
+#[derive(Debug, Default)]
+pub struct Changes {
+    /// Topics that are new or different, by name.
+    pub topics: BTreeMap<String, Arc<TopicConfig>>,
+    /// A topic was removed: everything has to be sent.
+    pub full: bool,
+    /// Replies to send once name servers know.
+    pub waiting: Vec<(Arc<Session>, Command)>,
+}
+
+impl TopicChanges {
+    /// Sets who is woken by changes; `None` when registration ends. Nobody has to wait then.
+    pub fn listen(&self, listener: Option<Listener>) {
+        *self.listener.lock() = listener;
+        if self.listener.lock().is_none() {
+            for (session, reply) in self.take().waiting {
+                session.send(&reply);
+            }
+        }
+    }
+
+    pub(super) fn add(&self, configs: impl IntoIterator<Item = Arc<TopicConfig>>) {
+        let named = configs
+            .into_iter()
+            .map(|config| (config.topic_name.clone(), config));
+        self.state.lock().topics.extend(named);
+        self.wake();
+    }
+
+    pub(super) fn add_full(&self) {
+        self.state.lock().full = true;
+        self.wake();
+    }
+
+    /// Keeps a reply until name servers know the changes made so far. Gives it back if nobody tells them.
+    pub fn reply_when_known(&self, session: &Arc<Session>, reply: Command) -> Option<Command> {
+        let listener = self.listener.lock();
+        let Some(wake) = listener.as_ref() else {
+            return Some(reply);
+        };
+        self.state.lock().waiting.push((Arc::clone(session), reply));
+        wake();
+        None
+    }
+
+    /// Takes what was collected.
+    pub fn take(&self) -> Changes {
+        std::mem::take(&mut *self.state.lock())
+    }
+
+    fn wake(&self) {
+        if let Some(wake) = self.listener.lock().as_ref() {
+            wake();
+        }
+    }
+}
+
+impl std::fmt::Debug for TopicChanges {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("TopicChanges")
+            .field("state", &self.state.lock())
+            .finish_non_exhaustive()
+    }
+}

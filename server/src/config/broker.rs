@@ -1,0 +1,335 @@
+// SPDX-License-Identifier: Apache-2.0
+//! Settings of the broker: identity, network, store and behaviour in one flat space of keys.
+
+use std::net::{IpAddr, SocketAddr};
+use std::path::PathBuf;
+
+use kerolox_protocol::message::name;
+
+use super::keys::keys;
+use super::{BrokerRole, ConfigError, DeleteWhen, FlushDiskType};
+use crate::store::{Flush, StoreOptions};
+
+/// Delay of each level, from level 1.
+const DELAY_LEVELS: &str = "1s 5s 10s 30s 1m 2m 3m 4m 5m 6m 7m 8m 9m 10m 20m 30m 1h 2h";
+
+keys! {
+    /// Settings of a broker.
+    pub struct BrokerConfig {
+        /// Cluster.
+        "brokerClusterName" broker_cluster_name: String = "DefaultCluster".to_owned(),
+        /// Name of the broker set.
+        "brokerName" broker_name: String = host_name(),
+        /// 0 is the master.
+        "brokerId" broker_id: i64 = 0,
+        /// Part in the set.
+        "brokerRole" broker_role: BrokerRole = BrokerRole::AsyncMaster,
+        /// Address that clients are told; by default the one listened on, or a local one.
+        "brokerIP1" broker_ip1: Option<String> = None,
+        /// Bits of what clients may do.
+        "brokerPermission" broker_permission: i32 = 6,
+        /// Address to listen on; loopback if nobody chose one.
+        "bindAddress" bind_address: Option<IpAddr> = None,
+        /// Port to listen on; 0 takes a free one.
+        "listenPort" listen_port: u16 = 10_911,
+        /// Name servers, `host:port;host:port`.
+        "namesrvAddr" namesrv_addr: String = std::env::var("NAMESRV_ADDR").unwrap_or_default(),
+        /// Milliseconds between two registrations.
+        "registerNameServerPeriod" register_name_server_period: u64 = 30_000,
+        /// Longest registration, milliseconds.
+        "registerBrokerTimeoutMills" register_broker_timeout_mills: u64 = 24_000,
+        /// Seconds after which a silent connection is closed.
+        "serverChannelMaxIdleTimeSeconds" server_channel_max_idle_time_seconds: u64 = 120,
+        /// Milliseconds after which a silent client is forgotten.
+        "channelExpiredTimeout" channel_expired_timeout: i64 = 120_000,
+
+        /// Directory of the store.
+        "storePathRootDir" store_path_root_dir: PathBuf = default_root(),
+        /// Directory of the commit log; by default in the store.
+        "storePathCommitLog" store_path_commit_log: Option<PathBuf> = None,
+        /// Bytes of a commit log file.
+        "mappedFileSizeCommitLog" mapped_file_size_commit_log: u64 = 1_073_741_824,
+        /// Bytes of a consume queue file.
+        "mappedFileSizeConsumeQueue" mapped_file_size_consume_queue: u64 = 6_000_000,
+        /// When a send is acknowledged.
+        "flushDiskType" flush_disk_type: FlushDiskType = FlushDiskType::Async,
+        /// Milliseconds between two flushes of the commit log.
+        "flushIntervalCommitLog" flush_interval_commit_log: i64 = 500,
+        /// Milliseconds between two flushes of the consume queues.
+        "flushIntervalConsumeQueue" flush_interval_consume_queue: i64 = 1_000,
+        /// Longest wait for a flush before FLUSH_DISK_TIMEOUT, milliseconds.
+        "syncFlushTimeout" sync_flush_timeout: i64 = 5_000,
+        /// Hours that messages are kept.
+        "fileReservedTime" file_reserved_time: u64 = 72,
+        /// Hours of the day at which expired files are deleted.
+        "deleteWhen" delete_when: DeleteWhen = DeleteWhen("04".to_owned()),
+        /// Percent of the partition from which expired files are deleted at any hour.
+        "diskMaxUsedSpaceRatio" disk_max_used_space_ratio: u64 = 75,
+        /// Longest body of a message, bytes.
+        "maxMessageSize" max_message_size: usize = 4_194_304,
+        /// Delay of each level.
+        "messageDelayLevel" message_delay_level: String = DELAY_LEVELS.to_owned(),
+        /// Most bytes of a pull.
+        "maxTransferBytesOnMessageInMemory" max_transfer_bytes_on_message_in_memory: usize = 262_144,
+        /// Most messages of a pull, as far as the client asks for more.
+        "maxTransferCountOnMessageInMemory" max_transfer_count_on_message_in_memory: usize = 32,
+
+        /// Topics come into being with their first message.
+        "autoCreateTopicEnable" auto_create_topic_enable: bool = true,
+        /// Groups come into being with their first member.
+        "autoCreateSubscriptionGroup" auto_create_subscription_group: bool = true,
+        /// Groups of the system come into being with their first member.
+        "enableCreateSysGroup" enable_create_sys_group: bool = true,
+        /// Queues of a new topic.
+        "defaultTopicQueueNums" default_topic_queue_nums: i32 = 8,
+        /// The cluster's own topic may be used.
+        "clusterTopicEnable" cluster_topic_enable: bool = true,
+        /// The broker's own topic may be used.
+        "brokerTopicEnable" broker_topic_enable: bool = true,
+        /// The trace topic exists.
+        "traceTopicEnable" trace_topic_enable: bool = false,
+        /// Name of the trace topic.
+        "msgTraceTopicName" msg_trace_topic_name: String = name::TRACE_TOPIC.to_owned(),
+        /// Queues of the revive topic.
+        "reviveQueueNum" revive_queue_num: i32 = 8,
+        /// System topics can not be changed.
+        "validateSystemTopicWhenUpdateTopic" validate_system_topic_when_update_topic: bool = true,
+        /// Topics may mix kinds of messages.
+        "enableMixedMessageType" enable_mixed_message_type: bool = false,
+        /// Deleting a topic deletes its pop retry topics.
+        "clearRetryTopicWhenDeleteTopic" clear_retry_topic_when_delete_topic: bool = true,
+
+        /// Members of a group are told when others come and go.
+        "notifyConsumerIdsChangedEnable" notify_consumer_ids_changed_enable: bool = true,
+        /// Pull consumers are not let in.
+        "rejectPullConsumerEnable" reject_pull_consumer_enable: bool = false,
+        /// Pulls are held until a message arrives.
+        "longPollingEnable" long_polling_enable: bool = true,
+        /// Longest hold with `longPollingEnable=false`, milliseconds.
+        "shortPollingTimeMills" short_polling_time_mills: i64 = 1_000,
+        /// Milliseconds between two writes of the consumer offsets.
+        "flushConsumerOffsetInterval" flush_consumer_offset_interval: i64 = 5_000,
+        /// Commits after which the version of the consumer offsets moves.
+        "consumerOffsetUpdateVersionStep" consumer_offset_update_version_step: i64 = 500,
+        /// Entries of one answer about all topics or groups.
+        "splitMetadataSize" split_metadata_size: usize = 2_000,
+        /// Region that messages are marked with.
+        "regionId" region_id: String = "DefaultRegion".to_owned(),
+        /// Clients may send traces.
+        "traceOn" trace_on: bool = true,
+        /// Sends are refused before this time, milliseconds since the epoch.
+        "startAcceptSendRequestTimeStamp" start_accept_send_request_time_stamp: i64 = 0,
+    }
+}
+
+fn host_name() -> String {
+    let name = rustix::system::uname()
+        .nodename()
+        .to_string_lossy()
+        .into_owned();
+    if name::check_topic(&name).is_ok() {
+        name
+    } else {
+        "DEFAULT_BROKER".to_owned()
+    }
+}
+
+fn parse_levels(text: &str) -> Option<Vec<i64>> {
+    let parse = |part: &str| {
+        let unit = match part.chars().last()? {
+            's' => 1_000,
+            'm' => 60_000,
+            'h' => 3_600_000,
+            'd' => 86_400_000,
+            _ => return None,
+        };
+        part.get(..part.len() - 1)?
+            .parse::<u32>()
+            .ok()
+            .map(|number| i64::from(number) * unit)
+    };
+    text.split(' ').map(parse).collect()
+}
+
+fn default_root() -> PathBuf {
+    std::env::home_dir().unwrap_or_default().join("store")
+}
+
+impl BrokerConfig {
+    /// Checks what one key alone can not tell.
+    ///
+    /// # Errors
+    /// The first key that does not fit, with what is allowed.
+    pub fn check(&self) -> Result<(), ConfigError> {
+        let masters = "ASYNC_MASTER, SYNC_MASTER (this version does not replicate)";
+        if self.broker_role == BrokerRole::Slave {
+            return Err(ConfigError::invalid(
+                "brokerRole",
+                self.broker_role.name(),
+                masters,
+            ));
+        }
+        if self.broker_id != 0 {
+            let allowed = "0 (a master's id; this version does not replicate)";
+            return Err(ConfigError::invalid(
+                "brokerId",
+                self.broker_id.to_string(),
+                allowed,
+            ));
+        }
+        for (key, value) in [
+            ("brokerName", &self.broker_name),
+            ("brokerClusterName", &self.broker_cluster_name),
+        ] {
+            // Both become names of topics.
+            if name::check_topic(value).is_err() {
+                let allowed = "up to 127 characters of a-z A-Z 0-9 % | - _";
+                return Err(ConfigError::invalid(key, value, allowed));
+            }
+        }
+        for (key, value, low, high) in [
+            ("brokerPermission", i64::from(self.broker_permission), 0, 7),
+            (
+                "defaultTopicQueueNums",
+                i64::from(self.default_topic_queue_nums),
+                1,
+                65_535,
+            ),
+            (
+                "reviveQueueNum",
+                i64::from(self.revive_queue_num),
+                1,
+                65_535,
+            ),
+        ] {
+            if !(low..=high).contains(&value) {
+                let allowed = format!("whole numbers from {low} to {high}");
+                return Err(ConfigError::invalid(key, value.to_string(), allowed));
+            }
+        }
+        if parse_levels(&self.message_delay_level).is_none() {
+            let allowed = "delays such as '1s 5s 10m 2h', separated by single spaces";
+            return Err(ConfigError::invalid(
+                "messageDelayLevel",
+                &self.message_delay_level,
+                allowed,
+            ));
+        }
+        for (key, value) in [
+            ("flushIntervalCommitLog", self.flush_interval_commit_log),
+            (
+                "flushIntervalConsumeQueue",
+                self.flush_interval_consume_queue,
+            ),
+            ("syncFlushTimeout", self.sync_flush_timeout),
+            ("channelExpiredTimeout", self.channel_expired_timeout),
+        ] {
+            if value <= 0 {
+                return Err(ConfigError::invalid(
+                    key,
+                    value.to_string(),
+                    "milliseconds from 1",
+                ));
+            }
+        }
+        self.name_servers().map(drop)
+    }
+
+    /// Delay of each level in milliseconds, from level 1; the defaults if [`BrokerConfig::check`] fails for them.
+    pub fn delay_levels_ms(&self) -> Vec<i64> {
+        parse_levels(&self.message_delay_level)
+            .or_else(|| parse_levels(DELAY_LEVELS))
+            .unwrap_or_default()
+    }
+
+    /// Options of the message store.
+    pub fn store_options(&self) -> StoreOptions {
+        StoreOptions {
+            commit_log_dir: self.store_path_commit_log.clone(),
+            commit_log_file_size: self.mapped_file_size_commit_log,
+            consume_queue_file_size: self.mapped_file_size_consume_queue,
+            flush: match self.flush_disk_type {
+                FlushDiskType::Async => Flush::Async,
+                FlushDiskType::Sync => Flush::Sync,
+            },
+            max_message_size: self.max_message_size,
+            file_reserved_time_h: self.file_reserved_time,
+            delete_when: self.delete_when.0.clone(),
+            delay_levels_ms: self.delay_levels_ms(),
+            flush_interval_commit_log_ms: self.flush_interval_commit_log,
+            flush_interval_consume_queue_ms: self.flush_interval_consume_queue,
+            disk_max_used_space_ratio: self.disk_max_used_space_ratio,
+            max_transfer_bytes_in_memory: self.max_transfer_bytes_on_message_in_memory,
+            max_transfer_count_in_memory: self.max_transfer_count_on_message_in_memory,
+            ..StoreOptions::new(&self.store_path_root_dir)
+        }
+    }
+
+    /// The name servers, `host:port` each.
+    ///
+    /// # Errors
+    /// A part is not `host:port`.
+    pub fn name_servers(&self) -> Result<Vec<String>, ConfigError> {
+        let text = &self.namesrv_addr;
+        let parts = text
+            .split([';', ','])
+            .map(str::trim)
+            .filter(|part| !part.is_empty());
+        parts
+            .map(|part| match part.rsplit_once(':') {
+                Some((host, port))
+                    if !host.is_empty() && port.parse::<u16>().is_ok_and(|p| p > 0) =>
+                {
+                    Ok(part.to_owned())
+                }
+                _ => {
+                    let allowed = "host:port, several separated by ';'";
+                    Err(ConfigError::invalid("namesrvAddr", text, allowed))
+                }
+            })
+            .collect()
+    }
+
+    /// Where to listen.
+    pub fn listen_address(&self) -> SocketAddr {
+        SocketAddr::new(super::bind_address(self.bind_address), self.listen_port)
+    }
+
+    /// `host:port` that clients are told: `brokerIP1` and the port.
+    pub fn advertised_address(&self) -> String {
+        self.host_and_port(self.listen_port)
+    }
+
+    /// `host:port` for replication, the next port. Nothing listens there in this version.
+    pub fn ha_address(&self) -> String {
+        self.host_and_port(self.listen_port.saturating_add(1))
+    }
+
+    fn host_and_port(&self, port: u16) -> String {
+        match &self.broker_ip1 {
+            Some(host) if host.contains(':') && !host.starts_with('[') => {
+                format!("[{host}]:{port}")
+            }
+            Some(host) => format!("{host}:{port}"),
+            None => SocketAddr::new(self.advertised_ip(), port).to_string(),
+        }
+    }
+
+    /// The address of [`BrokerConfig::advertised_address`] as far as it is a number; messages carry it.
+    pub fn advertised_ip(&self) -> IpAddr {
+        if let Some(ip) = self.broker_ip1.as_ref().and_then(|host| host.parse().ok()) {
+            return ip;
+        }
+        let bound = super::bind_address(self.bind_address);
+        if bound.is_unspecified() {
+            super::local_address()
+        } else {
+            bound
+        }
+    }
+
+    /// A file of the broker's own tables, below the store.
+    pub fn table_path(&self, file: &str) -> PathBuf {
+        self.store_path_root_dir.join("config").join(file)
+    }
+}
