@@ -1,0 +1,7 @@
+// SPDX-License-Identifier: Apache-2.0
+//! Rung 5 of the ladder of tests: our server is killed, started twice, and configured wrongly.
+#![forbid(unsafe_code)]
+
+mod kill;
+mod ledger;
+mod refusals;

@@ -1,0 +1,139 @@
+// SPDX-License-Identifier: Apache-2.0
+//! The official name server and broker of Apache RocketMQ 5.5.0, from Maven Central, as two processes.
+
+use std::fmt::Write as _;
+use std::fs;
+use std::net::{Ipv4Addr, SocketAddr};
+use std::path::Path;
+use std::process::Command;
+use std::time::Duration;
+
+use crate::cluster::{Cluster, Kind};
+use crate::process::Process;
+use crate::{ports, programs, wire};
+
+/// How long both may take to get ready; five seconds on an idle machine.
+const READY: Duration = Duration::from_secs(90);
+const SERVERS: &str = "servers-5.5.0";
+
+/// Starts them on free loopback ports with their data in a temporary directory; the broker is registered when this
+/// returns.
+///
+/// # Errors
+/// When the jars can not be fetched or a server does not get ready.
+pub fn official_cluster() -> anyhow::Result<Cluster> {
+    official_cluster_with(&[])
+}
+
+/// As [`official_cluster`], with further lines for `broker.conf`.
+///
+/// # Errors
+/// As [`official_cluster`].
+pub fn official_cluster_with(settings: &[(&str, &str)]) -> anyhow::Result<Cluster> {
+    programs::jars(SERVERS)?;
+    // Besides its own the broker takes the port two below (its "fast" listener) and the next one (replication).
+    let broker = ports::free_with(&[-2, 0, 1]);
+    let namesrv = ports::free_with(&[0]);
+    let mut cluster = Cluster {
+        kind: Kind::Official,
+        namesrv: SocketAddr::from((Ipv4Addr::LOCALHOST, namesrv)),
+        broker: SocketAddr::from((Ipv4Addr::LOCALHOST, broker)),
+        processes: Vec::new(),
+        dir: tempfile::Builder::new().prefix("rocketmq-").tempdir()?,
+    };
+    write_configuration(&cluster, settings)?;
+    launch(&mut cluster)?;
+    Ok(cluster)
+}
+
+fn write_configuration(cluster: &Cluster, settings: &[(&str, &str)]) -> anyhow::Result<()> {
+    let dir = cluster.dir();
+    fs::create_dir_all(dir.join("home/conf"))?;
+    fs::write(
+        dir.join("namesrv.conf"),
+        format!(
+            "listenPort={}\nbindAddress=127.0.0.1\n",
+            cluster.namesrv.port()
+        ),
+    )?;
+    let store = dir.join("store");
+    let mut text = format!(
+        "brokerClusterName=DefaultCluster\nbrokerName=broker-a\nbrokerId=0\nbrokerIP1=127.0.0.1\n\
+         bindAddress=127.0.0.1\nlistenPort={port}\nhaListenPort={ha}\nnamesrvAddr={namesrv}\n\
+         storePathRootDir={store}\nstorePathCommitLog={store}/commitlog\n\
+         mappedFileSizeCommitLog=134217728\nenablePropertyFilter=true\n",
+        port = cluster.broker.port(),
+        ha = cluster.broker.port() + 1,
+        namesrv = cluster.namesrv,
+        store = store.display(),
+    );
+    for (key, value) in settings {
+        writeln!(text, "{key}={value}")?;
+    }
+    fs::write(dir.join("broker.conf"), text)?;
+    Ok(())
+}
+
+pub(crate) fn launch(cluster: &mut Cluster) -> anyhow::Result<()> {
+    let jars = programs::jars(SERVERS)?;
+    let dir = cluster.dir().to_owned();
+    let mut namesrv = start(
+        &jars,
+        &dir,
+        "namesrv",
+        "org.apache.rocketmq.namesrv.NamesrvStartup",
+        "256m",
+    )?;
+    let mut broker = start(
+        &jars,
+        &dir,
+        "broker",
+        "org.apache.rocketmq.broker.BrokerStartup",
+        "512m",
+    )?;
+    let result = [&mut namesrv, &mut broker]
+        .into_iter()
+        .try_for_each(|(process, from)| {
+            process.wait_for_line(*from, READY, |line| {
+                line.contains("boot success").then_some(())
+            })
+        });
+    cluster.processes = vec![namesrv.0, broker.0];
+    result?;
+    wire::wait_for_broker(cluster.namesrv, READY)
+}
+
+/// Starts one of them; also returns where the output of this start begins in its file.
+fn start(
+    jars: &Path,
+    dir: &Path,
+    name: &str,
+    main: &str,
+    heap: &str,
+) -> anyhow::Result<(Process, usize)> {
+    let mut command = Command::new("java");
+    command.arg("-Xms64m").arg(format!("-Xmx{heap}"));
+    command.args([
+        "-XX:+UseSerialGC",
+        "-XX:MaxDirectMemorySize=512m",
+        "-XX:TieredStopAtLevel=1",
+    ]);
+    // Direct memory is freed through these on a modular JVM.
+    command.arg("--add-exports=java.base/jdk.internal.ref=ALL-UNNAMED");
+    command.arg("--add-opens=java.base/java.nio=ALL-UNNAMED");
+    command.arg("--add-opens=java.base/sun.nio.ch=ALL-UNNAMED");
+    let home = dir.join("home");
+    command.arg(format!("-Duser.home={}", dir.display()));
+    command.arg(format!("-Drocketmq.home.dir={}", home.display()));
+    command
+        .arg("-cp")
+        .arg(programs::class_path(&[jars])?)
+        .arg(main);
+    command.arg("-c").arg(dir.join(format!("{name}.conf")));
+    command.env("ROCKETMQ_HOME", home).current_dir(dir);
+    let from = fs::metadata(dir.join(format!("{name}.out"))).map_or(0, |file| file.len());
+    Ok((
+        Process::spawn(name, dir, &mut command)?,
+        usize::try_from(from)?,
+    ))
+}

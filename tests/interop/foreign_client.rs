@@ -1,0 +1,149 @@
+// SPDX-License-Identifier: Apache-2.0
+//! The official Java, Go and JavaScript clients against official and our servers.
+
+use anyhow::ensure;
+use kerolox_tests::cluster::Kind;
+use kerolox_tests::{programs, tools};
+
+use crate::{PROGRAM, assert_all_ok, start};
+
+const JAVA_TOOLS: &[&str] = &["java", "javac", "mvn"];
+
+/// What the Java program does when it is not told to do less.
+const JAVA: &[&str] = &[
+    "send_sync_to_auto_created_topic",
+    "send_async",
+    "send_oneway",
+    "send_batch",
+    "send_to_chosen_queue",
+    "send_large_and_compressed",
+    "send_without_tag_and_keys",
+    "pull_status_and_tag_filter",
+    "pull_held_until_a_message_arrives",
+    "pull_errors",
+    "offsets_min_max_by_time_and_commit",
+    "lite_pull_assign_seek",
+    "lite_pull_subscribe_continues_without_repeat",
+    "push_tag_filter",
+    "push_woken_on_arrival",
+    "push_two_consumers_share_and_take_over",
+    "push_broadcasting",
+    "push_orderly",
+    "admin_cluster_info",
+    "admin_create_list_and_delete_topic",
+    "admin_create_and_delete_group",
+    "broker_refuses_too_large_body",
+];
+/// And over a restart of the servers.
+const JAVA_RESTART: &[&str] = &["offsets_before_restart", "offsets_after_restart"];
+
+/// Both client versions, each with JSON and with binary headers, on one cluster. Ours is restarted under each of them,
+/// the official one, which takes ten seconds for it, under the first.
+fn java(kind: Kind) {
+    let test = format!("Java clients against {}", kind.name());
+    if tools::missing(&test, JAVA_TOOLS) {
+        return;
+    }
+    let mut cluster = start(kind);
+    for version in ["5.5.0", "4.9.8"] {
+        for headers in ["JSON", "ROCKETMQ"] {
+            let client = format!("Java client {version}, {headers} headers");
+            let with_restart = kind == Kind::Ours || (version, headers) == ("5.5.0", "JSON");
+            let reports = run_java(&mut cluster, version, headers, with_restart)
+                .unwrap_or_else(|error| panic!("{client} against {}: {error:?}", kind.name()));
+            let restart = if with_restart { JAVA_RESTART } else { &[] };
+            let expected = [JAVA, restart].concat();
+            assert_all_ok(&client, kind, &cluster, &expected, &reports);
+        }
+    }
+    cluster.stop().expect("stops in order");
+}
+
+fn run_java(
+    cluster: &mut kerolox_tests::Cluster,
+    version: &str,
+    headers: &str,
+    with_restart: bool,
+) -> anyhow::Result<Vec<programs::Report>> {
+    let home = cluster.dir().join(format!("client-{version}-{headers}"));
+    std::fs::create_dir_all(&home)?;
+    let mut command = programs::java_client(version, &home)?;
+    command.arg(format!("-Drocketmq.serialize.type={headers}"));
+    command
+        .arg("Interop")
+        .arg(cluster.namesrv_addr().to_string());
+    command.arg(format!("j{}_{headers}", version.replace('.', "")));
+    if !with_restart {
+        command.arg("--no-restart");
+    }
+    programs::run(&mut command, &home, PROGRAM, |what| {
+        ensure!(what == "restart", "awaits {what}");
+        cluster.stop()?;
+        cluster.start_again()
+    })
+}
+
+#[test]
+fn java_clients_against_official_servers() {
+    java(Kind::Official);
+}
+
+#[test]
+fn java_clients_against_our_servers() {
+    java(Kind::Ours);
+}
+
+const GO: &[&str] = &[
+    "send_sync_and_consume",
+    "send_async",
+    "send_batch",
+    "send_oneway",
+    "push_tag_filter",
+    "consume_continues_without_repeat",
+];
+const NODE: &[&str] = &["send_and_consume", "send_concurrently", "push_tag_filter"];
+
+/// The Go client and ali-ons, one after the other on one cluster.
+fn go_and_node(kind: Kind) {
+    let name = kind.name();
+    let java_is_missing =
+        kind == Kind::Official && tools::missing("official servers for Go and Node", JAVA_TOOLS);
+    if java_is_missing {
+        return;
+    }
+    let with_go = !tools::missing(&format!("Go client against {name}"), &["go"]);
+    let with_node = !tools::missing(&format!("ali-ons against {name}"), &["node", "npm"]);
+    let cluster = start(kind);
+    if with_go {
+        let reports = programs::go_client()
+            .and_then(|mut command| {
+                command.arg(cluster.namesrv_addr().to_string()).arg("go");
+                programs::run(&mut command, cluster.dir(), PROGRAM, |_| Ok(()))
+            })
+            .unwrap_or_else(|error| panic!("Go client against {name}: {error:?}"));
+        assert_all_ok("Go client 2.1.2", kind, &cluster, GO, &reports);
+    }
+    if with_node {
+        // This client does not send to a topic that has no route yet.
+        for topic in ["node_send", "node_many", "node_tags"] {
+            cluster.create_topic(topic, 4).expect("topic for ali-ons");
+        }
+        let reports = programs::node_client()
+            .and_then(|mut command| {
+                command.arg(cluster.namesrv_addr().to_string()).arg("node");
+                programs::run(&mut command, cluster.dir(), PROGRAM, |_| Ok(()))
+            })
+            .unwrap_or_else(|error| panic!("ali-ons against {name}: {error:?}"));
+        assert_all_ok("ali-ons 3.12.0", kind, &cluster, NODE, &reports);
+    }
+}
+
+#[test]
+fn go_and_node_clients_against_official_servers() {
+    go_and_node(Kind::Official);
+}
+
+#[test]
+fn go_and_node_clients_against_our_servers() {
+    go_and_node(Kind::Ours);
+}
