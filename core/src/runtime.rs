@@ -15,9 +15,12 @@
     reason = "pthread_atfork, and a pointer that is never freed"
 )]
 
-use std::sync::Once;
+use std::any::Any;
+use std::collections::HashMap;
+use std::sync::{Once, Weak};
 use std::sync::atomic::{AtomicPtr, AtomicU64, AtomicUsize, Ordering};
 
+use parking_lot::Mutex;
 use tokio::runtime::{Builder, Handle, Runtime};
 
 use crate::error::{Error, ErrorCode, Result};
@@ -30,9 +33,15 @@ static THREAD_NUMBER: AtomicUsize = AtomicUsize::new(0);
 
 const THREAD_NAME: &str = "kerolox-io";
 
+/// Things that are shared inside one process by name: the client instances.
+///
+/// The table belongs to the runtime's slot, so that a forked child starts with an empty one and an unlocked lock.
+pub(crate) type Registry = Mutex<HashMap<String, Weak<dyn Any + Send + Sync>>>;
+
 struct Slot {
     generation: u64,
     runtime: Runtime,
+    registry: Registry,
 }
 
 extern "C" fn in_child_after_fork() {
@@ -79,6 +88,15 @@ pub fn is_io_thread() -> bool {
 /// # Errors
 /// [`ErrorCode::Runtime`] when the threads can not be started.
 pub fn handle() -> Result<&'static Handle> {
+    Ok(slot()?.runtime.handle())
+}
+
+/// What is shared by name in this process.
+pub(crate) fn registry() -> Result<&'static Registry> {
+    Ok(&slot()?.registry)
+}
+
+fn slot() -> Result<&'static Slot> {
     install_fork_hook();
     let generation = generation();
     let current = SLOT.load(Ordering::Acquire);
@@ -86,21 +104,19 @@ pub fn handle() -> Result<&'static Handle> {
     if let Some(slot) = unsafe { current.as_ref() }
         && slot.generation == generation
     {
-        return Ok(slot.runtime.handle());
+        return Ok(slot);
     }
-    let fresh = Box::into_raw(Box::new(Slot {
-        generation,
-        runtime: build()?,
-    }));
+    let registry = Registry::default();
+    let fresh = Box::into_raw(Box::new(Slot { generation, runtime: build()?, registry }));
     match SLOT.compare_exchange(current, fresh, Ordering::AcqRel, Ordering::Acquire) {
         // SAFETY: just made by Box::into_raw and published; from here on it is never freed.
-        Ok(_) => Ok(unsafe { &*fresh }.runtime.handle()),
+        Ok(_) => Ok(unsafe { &*fresh }),
         Err(winner) => {
             // SAFETY: `fresh` was not published, so this is its only owner.
             let lost = unsafe { Box::from_raw(fresh) };
             lost.runtime.shutdown_background();
             // SAFETY: another thread published `winner`, which is never freed.
-            Ok(unsafe { &*winner }.runtime.handle())
+            Ok(unsafe { &*winner })
         }
     }
 }

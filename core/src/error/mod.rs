@@ -107,6 +107,11 @@ impl Error {
         self.0.code
     }
 
+    /// The category of the code.
+    pub fn category(&self) -> Category {
+        self.0.code.category()
+    }
+
     /// Whether repeating the call can help.
     pub fn retry(&self) -> Retry {
         self.0.code.retry()
