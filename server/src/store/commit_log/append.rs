@@ -1,0 +1,209 @@
+// SPDX-License-Identifier: Apache-2.0
+//! Appending a batch: the one short critical section of the store.
+//!
+//! Under the append lock, for each record: is there room in the segment, which queue offset does it get, patch the
+//! open fields, copy the record into the mapping, write the unit of its consume queue. No allocation, no look-up, no
+//! system call as long as the background thread keeps space prepared.
+//!
+//! The head of a record (size and magic) is copied after the rest: a process that is killed in between leaves no
+//! record rather than half of one.
+
+use std::sync::Arc;
+use std::sync::atomic::{Ordering, compiler_fence};
+
+use kerolox_protocol::message::record;
+use parking_lot::MutexGuard;
+
+use super::batch::Entry;
+use super::{AppendBatch, Appended, CommitLog, TagsCode, Tail, refusal};
+use crate::store::consume_queue::{QueueHandle, QueueWriter, Unit};
+use crate::store::{AppendError, Flush};
+
+/// What came of an append; the batch holds the result of each entry.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct AppendOutcome {
+    /// How many records were appended.
+    pub appended: usize,
+    /// Commit-log offset after the last of them: under [`Flush::Sync`] they are safe and visible once this is flushed.
+    pub end_offset: i64,
+    /// Whether the background thread should be woken.
+    pub(crate) wants_work: bool,
+}
+
+/// Size and magic: what makes bytes a record.
+const HEAD: usize = 8;
+
+impl CommitLog {
+    /// Appends the batch; `now_ms` becomes the store timestamp unless an earlier record has a later one.
+    pub(crate) fn append(
+        &self,
+        batch: &mut AppendBatch,
+        flush: Flush,
+        now_ms: i64,
+    ) -> AppendOutcome {
+        let AppendBatch {
+            arena,
+            entries,
+            queues,
+            results,
+            arrivals,
+            store_timestamp,
+            ..
+        } = batch;
+        results.clear();
+        arrivals.clear();
+        let mut tail = self.tail.lock();
+        tail.last_timestamp = tail.last_timestamp.max(now_ms);
+        *store_timestamp = tail.last_timestamp;
+
+        let mut appended = 0;
+        let mut current: Option<(usize, &Arc<QueueHandle>, MutexGuard<'_, QueueWriter>)> = None;
+        let mut rest = entries.as_slice();
+        while let Some(first) = rest.first() {
+            let (group, after) = rest
+                .split_at_checked(first.group_len.max(1))
+                .unwrap_or((rest, &[]));
+            rest = after;
+            if current
+                .as_ref()
+                .is_none_or(|(index, ..)| *index != first.queue)
+            {
+                show(current.take(), flush, &mut tail, arrivals);
+                current = queues
+                    .get(first.queue)
+                    .map(|queue| (first.queue, queue, queue.writer.lock()));
+            }
+            let before = results.len();
+            let result = match &mut current {
+                _ if self.is_poisoned() => Err(AppendError::Poisoned),
+                Some((_, queue, writer)) => {
+                    self.append_group(&mut tail, queue, writer, group, arena, results)
+                }
+                None => Err(AppendError::QueueDeleted),
+            };
+            match result {
+                Ok(()) => appended += group.len(),
+                Err(error) => {
+                    results.truncate(before);
+                    results.extend(group.iter().map(|_| Err(error)));
+                }
+            }
+        }
+        show(current, flush, &mut tail, arrivals);
+        self.written.store(tail.position, Ordering::Release);
+        let wants_work = tail.is_low() || (flush == Flush::Sync && appended > 0);
+        AppendOutcome {
+            appended,
+            end_offset: tail.position.cast_signed(),
+            wants_work,
+        }
+    }
+
+    fn append_group(
+        &self,
+        tail: &mut Tail,
+        queue: &QueueHandle,
+        writer: &mut QueueWriter,
+        group: &[Entry],
+        arena: &mut [u8],
+        results: &mut Vec<Result<Appended, AppendError>>,
+    ) -> Result<(), AppendError> {
+        let (Some(first), Some(last)) = (group.first(), group.last()) else {
+            return Ok(());
+        };
+        if queue.is_deleted() {
+            return Err(AppendError::QueueDeleted);
+        }
+        let (from, to) = (first.range.start, last.range.end);
+        tail.make_room(self, (to - from) as u64)?;
+        let queued = group.iter().filter(|entry| entry.is_queued).count();
+        if queued > 0 {
+            writer
+                .prepare(&queue.files, queued)
+                .map_err(|error| refusal(&error))?;
+        }
+
+        let timestamp = tail.last_timestamp;
+        let start = tail.position;
+        let (mut position, mut queue_offset) = (start, writer.next());
+        for entry in group {
+            let physical_offset = position.cast_signed();
+            let offset = if entry.is_queued { queue_offset } else { 0 };
+            if let Some(bytes) = arena.get_mut(entry.range.clone()) {
+                record::patch(bytes, offset, physical_offset, timestamp);
+            }
+            results.push(Ok(Appended {
+                physical_offset,
+                queue_offset: offset,
+                size: entry.size,
+            }));
+            position += entry.range.len() as u64;
+            queue_offset += i64::from(entry.is_queued);
+        }
+        let bytes = arena.get(from..to).unwrap_or_default();
+        let copied = copy(tail, start, bytes).and_then(|()| {
+            tail.position = position;
+            tail.writer.publish(position - tail.base);
+            let mut at = start.cast_signed();
+            for entry in group {
+                if entry.is_queued {
+                    let tags_code = match entry.tags_code {
+                        TagsCode::Hash(code) => code,
+                        TagsCode::DeliverAfterMs(delay) => timestamp.saturating_add(delay),
+                    };
+                    writer.put(
+                        &queue.files,
+                        &Unit {
+                            physical_offset: at,
+                            size: entry.size,
+                            tags_code,
+                        },
+                    )?;
+                }
+                at += i64::from(entry.size);
+            }
+            Ok(())
+        });
+        copied.map_err(|error| {
+            self.poison(&error);
+            AppendError::Poisoned
+        })
+    }
+}
+
+/// Copies records to the end of the log, the head of the first one last.
+fn copy(tail: &mut Tail, start: u64, bytes: &[u8]) -> std::io::Result<()> {
+    let at = start - tail.base;
+    let (head, body) = bytes
+        .split_at_checked(HEAD)
+        .ok_or(std::io::ErrorKind::InvalidInput)?;
+    tail.writer.write(at + HEAD as u64, body)?;
+    // Keeps the compiler from joining or swapping the two copies; the processor keeps the order of stores.
+    compiler_fence(Ordering::SeqCst);
+    tail.writer.write(at, head)
+}
+
+/// Ends the work on a queue: its messages become visible, or wait for the flush.
+fn show(
+    current: Option<(usize, &Arc<QueueHandle>, MutexGuard<'_, QueueWriter>)>,
+    flush: Flush,
+    tail: &mut Tail,
+    arrivals: &mut Vec<usize>,
+) {
+    let Some((index, queue, mut writer)) = current else {
+        return;
+    };
+    match flush {
+        Flush::Async => {
+            let next = writer.next();
+            if next > queue.max_offset() && queue.show(next) {
+                arrivals.push(index);
+            }
+        }
+        Flush::Sync => {
+            if !std::mem::replace(&mut writer.is_touched, true) {
+                tail.touched.push(Arc::clone(queue));
+            }
+        }
+    }
+}

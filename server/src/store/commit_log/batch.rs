@@ -1,0 +1,264 @@
+// SPDX-License-Identifier: Apache-2.0
+//! Records that are encoded, checked and summed before the append lock is taken.
+
+use std::ops::Range;
+use std::sync::Arc;
+
+use kerolox_protocol::message::{EncodeError, RecordFields, name, record, sys_flag};
+
+use crate::store::consume_queue::QueueHandle;
+use crate::store::{AppendError, StoreError};
+
+/// A record may be this much larger than the longest body (store.md 5.1, line 17).
+const RECORD_MARGIN: usize = 64 * 1024;
+/// Arena that a cleared batch keeps; a single large message does not hold its memory for ever.
+const KEPT_ARENA: usize = 1 << 20;
+
+/// Where a record was stored.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Appended {
+    /// Its position in the commit log.
+    pub physical_offset: i64,
+    /// Its position in its queue; 0 for half and rolled-back messages, which are in no queue.
+    pub queue_offset: i64,
+    /// Its size in bytes.
+    pub size: i32,
+}
+
+/// What the consume-queue unit of a record holds besides the position.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum TagsCode {
+    Hash(i64),
+    /// Deliver time: the store timestamp plus this many milliseconds.
+    DeliverAfterMs(i64),
+}
+
+pub(crate) struct Entry {
+    /// The record in the arena.
+    pub(crate) range: Range<usize>,
+    pub(crate) size: i32,
+    /// Index into the batch's queues.
+    pub(crate) queue: usize,
+    pub(crate) tags_code: TagsCode,
+    /// Whether the record gets a unit and a queue offset.
+    pub(crate) is_queued: bool,
+    /// On the first entry of a group: how many entries it has. 1 outside groups.
+    pub(crate) group_len: usize,
+}
+
+/// Limits that [`AppendBatch::push`] checks.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Limits {
+    pub(crate) max_body: usize,
+    pub(crate) segment_len: usize,
+}
+
+/// A reusable list of records to append together ([`super::super::MessageStore::append`]).
+///
+/// Encoding and checksums happen in `push`, outside the append lock, into one arena that is reused: in steady state
+/// appending allocates nothing.
+pub struct AppendBatch {
+    pub(crate) limits: Limits,
+    pub(crate) arena: Vec<u8>,
+    pub(crate) entries: Vec<Entry>,
+    pub(crate) queues: Vec<Arc<QueueHandle>>,
+    pub(crate) results: Vec<Result<Appended, AppendError>>,
+    pub(crate) arrivals: Vec<usize>,
+    pub(crate) store_timestamp: i64,
+    /// First entry of the open group.
+    group: Option<usize>,
+}
+
+impl AppendBatch {
+    pub(crate) fn new(limits: Limits) -> Self {
+        Self {
+            limits,
+            arena: Vec::new(),
+            entries: Vec::new(),
+            queues: Vec::new(),
+            results: Vec::new(),
+            arrivals: Vec::new(),
+            store_timestamp: 0,
+            group: None,
+        }
+    }
+
+    /// Adds a record; returns the index of its result. `tags_code` is what consumers filter by
+    /// ([`kerolox_protocol::message::tags::tags_code`]).
+    ///
+    /// # Errors
+    /// [`StoreError::MessageIllegal`] or [`StoreError::PropertiesTooLong`]; the batch is then unchanged.
+    pub fn push(
+        &mut self,
+        queue: &Arc<QueueHandle>,
+        fields: &RecordFields<'_>,
+        tags_code: i64,
+    ) -> Result<usize, StoreError> {
+        self.push_entry(queue, fields, TagsCode::Hash(tags_code))
+    }
+
+    /// Adds a record of the delay topic: its unit holds the store timestamp plus `delay_ms`.
+    ///
+    /// # Errors
+    /// As [`AppendBatch::push`].
+    pub fn push_delayed(
+        &mut self,
+        queue: &Arc<QueueHandle>,
+        fields: &RecordFields<'_>,
+        delay_ms: i64,
+    ) -> Result<usize, StoreError> {
+        self.push_entry(queue, fields, TagsCode::DeliverAfterMs(delay_ms))
+    }
+
+    fn push_entry(
+        &mut self,
+        queue: &Arc<QueueHandle>,
+        fields: &RecordFields<'_>,
+        tags_code: TagsCode,
+    ) -> Result<usize, StoreError> {
+        let topic_len = fields.topic.len();
+        if topic_len == 0 || topic_len > name::MAX_RETRY_TOPIC_BYTES {
+            return Err(StoreError::MessageIllegal(
+                "the topic is empty or longer than 255 bytes",
+            ));
+        }
+        let is_retry = name::is_retry_topic(fields.topic) || name::is_dlq_topic(fields.topic);
+        if topic_len > name::MAX_TOPIC_BYTES && !is_retry {
+            return Err(StoreError::MessageIllegal(
+                "the topic is longer than 127 bytes",
+            ));
+        }
+        if fields.body.len() > self.limits.max_body {
+            return Err(StoreError::MessageIllegal(
+                "the body is longer than the maximum message size",
+            ));
+        }
+        if let Some(first) = self.group
+            && self
+                .entries
+                .get(first)
+                .and_then(|entry| self.queues.get(entry.queue))
+                .is_some_and(|other| !Arc::ptr_eq(other, queue))
+        {
+            return Err(StoreError::MessageIllegal(
+                "the messages of a batch belong to different queues",
+            ));
+        }
+        let start = self.arena.len();
+        let size = record::encode_into(fields, &mut self.arena)?;
+        let size_limit = self
+            .limits
+            .max_body
+            .saturating_add(RECORD_MARGIN)
+            .min(self.group_room());
+        let checked = i32::try_from(size).ok().filter(|_| size <= size_limit);
+        let Some(record_size) = checked else {
+            self.arena.truncate(start);
+            return Err(if size <= self.limits.max_body + RECORD_MARGIN {
+                StoreError::MessageIllegal("the record or batch does not fit a commit log segment")
+            } else {
+                EncodeError::BodyTooLong {
+                    bytes: fields.body.len(),
+                }
+                .into()
+            });
+        };
+        if self
+            .queues
+            .last()
+            .is_none_or(|last| !Arc::ptr_eq(last, queue))
+        {
+            self.queues.push(Arc::clone(queue));
+        }
+        let index = self.entries.len();
+        self.entries.push(Entry {
+            range: start..start + size,
+            size: record_size,
+            queue: self.queues.len() - 1,
+            tags_code,
+            is_queued: sys_flag::is_queued(fields.sys_flag),
+            group_len: 1,
+        });
+        Ok(index)
+    }
+
+    /// Bytes that a record, or the rest of the open group, may have to fit one segment.
+    fn group_room(&self) -> usize {
+        let first = self.group.and_then(|first| self.entries.get(first));
+        let used = first.map_or(0, |first| {
+            self.entries
+                .last()
+                .map_or(0, |last| last.range.end - first.range.start)
+        });
+        self.limits
+            .segment_len
+            .saturating_sub(record::BLANK_BYTES + used)
+    }
+
+    /// Begins an ordinary batch: what is pushed until [`AppendBatch::end_group`] gets consecutive offsets of one queue,
+    /// lies in one segment, and is appended or refused as a whole.
+    pub fn begin_group(&mut self) {
+        self.group = Some(self.entries.len());
+    }
+
+    /// Ends the group.
+    pub fn end_group(&mut self) {
+        let Some(first) = self.group.take() else {
+            return;
+        };
+        let group_len = self.entries.len() - first;
+        if let Some(first) = self.entries.get_mut(first) {
+            first.group_len = group_len;
+        }
+    }
+
+    /// Drops what was pushed since [`AppendBatch::begin_group`]: one of the messages was refused.
+    pub fn abort_group(&mut self) {
+        let Some(first) = self.group.take() else {
+            return;
+        };
+        if let Some(entry) = self.entries.get(first) {
+            self.arena.truncate(entry.range.start);
+        }
+        self.entries.truncate(first);
+    }
+
+    /// One result per entry after an append, in the order of the pushes.
+    pub fn results(&self) -> &[Result<Appended, AppendError>] {
+        &self.results
+    }
+
+    /// The store timestamp that the last append gave to its records.
+    pub fn store_timestamp(&self) -> i64 {
+        self.store_timestamp
+    }
+
+    /// Queues that got a visible message in the last append and are watched ([`QueueHandle::watch`]).
+    /// Under [`crate::store::Flush::Sync`] there are none: the flush reports them.
+    pub fn arrivals(&self) -> impl Iterator<Item = &Arc<QueueHandle>> {
+        self.arrivals
+            .iter()
+            .filter_map(|queue| self.queues.get(*queue))
+    }
+
+    /// Number of entries.
+    pub fn len(&self) -> usize {
+        self.entries.len()
+    }
+
+    /// Whether there is no entry.
+    pub fn is_empty(&self) -> bool {
+        self.entries.is_empty()
+    }
+
+    /// Forgets entries and results, keeping memory for the next round.
+    pub fn clear(&mut self) {
+        self.arena.clear();
+        self.arena.shrink_to(KEPT_ARENA);
+        self.entries.clear();
+        self.queues.clear();
+        self.results.clear();
+        self.arrivals.clear();
+        self.group = None;
+    }
+}

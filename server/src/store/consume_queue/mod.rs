@@ -1,0 +1,261 @@
+// SPDX-License-Identifier: Apache-2.0
+//! Consume queues: per topic and queue id, where the messages lie in the commit log (store.md 3.1).
+//!
+//! A queue is a directory of segments of 20-byte units; unit `k` is at byte `20 * k` and belongs to queue offset `k`.
+//! Units are written under the append lock together with the record; a queue can be rebuilt from the log at any time.
+
+mod table;
+mod unit;
+mod writer;
+
+use std::io;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
+
+use parking_lot::Mutex;
+
+use super::disk::Disk;
+use super::segments::SegmentFiles;
+
+pub(crate) use table::QueueTable;
+pub(crate) use unit::{UNIT_BYTES, UNIT_LEN, Unit};
+pub(crate) use writer::QueueWriter;
+
+/// A queue that was resolved once, so that appends and reads need no look-up.
+pub struct QueueHandle {
+    topic: Box<str>,
+    queue_id: i32,
+    pub(crate) files: SegmentFiles,
+    /// Lowest queue offset whose record still exists.
+    min: AtomicI64,
+    /// Queue offset after the last visible message.
+    visible: AtomicI64,
+    is_watched: AtomicBool,
+    is_deleted: AtomicBool,
+    /// Locked after the append lock where both are needed.
+    pub(crate) writer: Mutex<QueueWriter>,
+}
+
+impl std::fmt::Debug for QueueHandle {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(
+            f,
+            "{}/{} [{}, {})",
+            self.topic,
+            self.queue_id,
+            self.min_offset(),
+            self.max_offset()
+        )
+    }
+}
+
+impl QueueHandle {
+    /// A queue with the segments that were found; [`QueueHandle::reset`] sets its end.
+    pub(crate) fn new(topic: &str, queue_id: i32, files: SegmentFiles) -> Self {
+        Self {
+            topic: topic.into(),
+            queue_id,
+            files,
+            min: AtomicI64::new(0),
+            visible: AtomicI64::new(0),
+            is_watched: AtomicBool::new(false),
+            is_deleted: AtomicBool::new(false),
+            writer: Mutex::default(),
+        }
+    }
+
+    /// Directory of a queue's segments.
+    pub(crate) fn dir(root: &std::path::Path, topic: &str, queue_id: i32) -> PathBuf {
+        root.join(topic).join(queue_id.to_string())
+    }
+
+    /// An empty queue whose files do not exist yet.
+    pub(crate) fn empty(disk: Arc<dyn Disk>, dir: PathBuf, len: u64, topic: &str, id: i32) -> Self {
+        Self::new(topic, id, SegmentFiles::new(disk, dir, len))
+    }
+
+    /// Topic of the queue.
+    pub fn topic(&self) -> &str {
+        &self.topic
+    }
+
+    /// Number of the queue in its topic.
+    pub fn queue_id(&self) -> i32 {
+        self.queue_id
+    }
+
+    /// Lowest queue offset that can be read.
+    pub fn min_offset(&self) -> i64 {
+        self.min.load(Ordering::Acquire)
+    }
+
+    /// Queue offset after the last message that consumers may see.
+    pub fn max_offset(&self) -> i64 {
+        self.visible.load(Ordering::Acquire)
+    }
+
+    /// Notes that somebody waits for messages of this queue, and returns the maximum offset read after that.
+    ///
+    /// A message that becomes visible later is reported ([`super::AppendBatch::arrivals`], [`super::FlushReport`]); one that
+    /// was visible before is in the returned offset. So whoever parks a pull and then compares misses nothing.
+    pub fn watch(&self) -> i64 {
+        self.is_watched.store(true, Ordering::SeqCst);
+        self.visible.load(Ordering::SeqCst)
+    }
+
+    /// Takes [`QueueHandle::watch`] back.
+    pub fn unwatch(&self) {
+        self.is_watched.store(false, Ordering::SeqCst);
+    }
+
+    /// Whether somebody waits.
+    pub fn is_watched(&self) -> bool {
+        self.is_watched.load(Ordering::SeqCst)
+    }
+
+    /// Whether the topic was deleted; appends are then refused.
+    pub fn is_deleted(&self) -> bool {
+        self.is_deleted.load(Ordering::Acquire)
+    }
+
+    /// Shows everything before `next` to consumers; returns whether somebody waits for it.
+    pub(crate) fn show(&self, next: i64) -> bool {
+        if next > self.visible.load(Ordering::Relaxed) {
+            // Sequentially consistent with `watch`: one of the two sides sees the other.
+            self.visible.store(next, Ordering::SeqCst);
+        }
+        self.is_watched.load(Ordering::SeqCst)
+    }
+
+    pub(crate) fn set_min(&self, min: i64) {
+        self.min.store(min, Ordering::Release);
+    }
+
+    /// Sets the end after recovery; units from `flushed` on may not be on disk.
+    pub(crate) fn reset(&self, next: i64, flushed: i64) {
+        self.files.set_end(byte_of(next));
+        self.files.unmap_all();
+        *self.writer.lock() = QueueWriter::at(next, flushed);
+        self.min
+            .store(self.first_in_files().min(next), Ordering::Release);
+        self.visible.store(next, Ordering::Release);
+    }
+
+    /// Queue offset after the last unit in the files: the units of a segment are a prefix of it, the rest is zero.
+    pub(crate) fn end_in_files(&self) -> io::Result<i64> {
+        let Some(last) = self.files.last() else {
+            return Ok(0);
+        };
+        let first = offset_of(last);
+        self.first_where(first, offset_of(last + self.files.segment_len()), |unit| {
+            unit.is_none()
+        })
+    }
+
+    /// First queue offset in `low .. high` whose unit `is` so, given that all later ones are so too; else `high`.
+    pub(crate) fn first_where(
+        &self,
+        mut low: i64,
+        mut high: i64,
+        is: impl Fn(Option<Unit>) -> bool,
+    ) -> io::Result<i64> {
+        while low < high {
+            let middle = low + (high - low) / 2;
+            if is(self.unit(middle)?) {
+                high = middle;
+            } else {
+                low = middle + 1;
+            }
+        }
+        Ok(low)
+    }
+
+    /// Refuses further appends and removes the files.
+    pub(crate) fn delete(&self) -> io::Result<()> {
+        let mut writer = self.writer.lock();
+        self.is_deleted.store(true, Ordering::Release);
+        *writer = QueueWriter::default();
+        self.min.store(0, Ordering::Release);
+        self.visible.store(0, Ordering::Release);
+        self.files.remove_all()
+    }
+
+    /// The unit at queue offset `offset`, if its segment exists and it is written.
+    pub(crate) fn unit(&self, offset: i64) -> io::Result<Option<Unit>> {
+        let at = byte_of(offset);
+        let Some((base, segment)) = self.files.segment(at)? else {
+            return Ok(None);
+        };
+        Ok(segment
+            .view(at - base, UNIT_LEN)
+            .and_then(|bytes| Unit::decode(&bytes)))
+    }
+
+    /// Queue offset of the first unit that exists as a file.
+    pub(crate) fn first_in_files(&self) -> i64 {
+        self.files.first().map_or(0, offset_of)
+    }
+
+    /// Sets the minimum to the first unit whose record is not below `log_min`.
+    pub(crate) fn correct_min(&self, log_min: i64) -> io::Result<()> {
+        let low = self.min_offset().max(self.first_in_files());
+        let min = self.first_where(low, self.max_offset(), |unit| {
+            unit.is_some_and(|unit| !unit.is_filler() && unit.physical_offset >= log_min)
+        })?;
+        self.set_min(min);
+        Ok(())
+    }
+
+    /// Removes segments, oldest first and never the newest, all of whose records lie below `log_min`.
+    pub(crate) fn remove_expired(&self, log_min: i64) -> io::Result<usize> {
+        let bases = self.files.bases();
+        let mut removed = 0;
+        for pair in bases.windows(2) {
+            let &[base, next] = pair else { break };
+            let last = self.unit(offset_of(next) - 1)?;
+            if last.is_some_and(|unit| unit.physical_offset >= log_min && !unit.is_filler()) {
+                break;
+            }
+            self.files.remove(base)?;
+            removed += 1;
+        }
+        self.correct_min(log_min)?;
+        Ok(removed)
+    }
+
+    /// Syncs units if at least `least_bytes` are not yet on disk; returns whether everything is on disk now.
+    pub(crate) fn flush(&self, least_bytes: u64) -> io::Result<bool> {
+        let (from, to) = {
+            let writer = self.writer.lock();
+            (writer.flushed, byte_of(writer.next()))
+        };
+        if to.saturating_sub(from) < least_bytes.max(1) {
+            return Ok(from >= to);
+        }
+        let mut at = from;
+        while at < to {
+            let base = self.files.base_of(at);
+            let end = (base + self.files.segment_len()).min(to);
+            if let Some((_, segment)) = self.files.segment(at)? {
+                segment.flush(at - base, end - base)?;
+            }
+            at = end;
+        }
+        let mut writer = self.writer.lock();
+        writer.flushed = writer.flushed.max(to);
+        Ok(true)
+    }
+}
+
+/// Byte of a queue offset; negative offsets count as 0.
+pub(crate) fn byte_of(offset: i64) -> u64 {
+    u64::try_from(offset)
+        .unwrap_or(0)
+        .saturating_mul(UNIT_BYTES)
+}
+
+/// Queue offset of a byte.
+pub(crate) fn offset_of(byte: u64) -> i64 {
+    (byte / UNIT_BYTES).cast_signed()
+}

@@ -1,0 +1,139 @@
+// SPDX-License-Identifier: Apache-2.0
+//! Writing units at the end of a queue.
+
+use std::io;
+
+use super::{UNIT_BYTES, Unit, byte_of};
+use crate::store::disk::SegmentWriter;
+use crate::store::segments::SegmentFiles;
+
+/// Space that is reserved on disk at a time, bytes; 3276 units.
+const RESERVE_STEP: u64 = 64 * 1024;
+
+/// The end of a queue. Its segment is opened by the first append, so a queue that is only read or idle maps nothing.
+#[derive(Default)]
+pub(crate) struct QueueWriter {
+    next: i64,
+    tail: Option<Tail>,
+    /// A segment made ahead for units that will cross into it; readers do not know it yet.
+    spare: Option<Tail>,
+    /// Byte up to which units are on disk.
+    pub(crate) flushed: u64,
+    /// Whether the queue is in the log's list of queues with messages that are not visible yet.
+    pub(crate) is_touched: bool,
+}
+
+struct Tail {
+    base: u64,
+    writer: Box<dyn SegmentWriter>,
+    /// Byte of the segment up to which space is reserved.
+    reserved: u64,
+}
+
+impl Tail {
+    fn reserve(&mut self, to: u64) -> io::Result<()> {
+        if to > self.reserved {
+            let segment = self.writer.segment();
+            let step = to.max(self.reserved + RESERVE_STEP).min(segment.len());
+            segment.reserve(self.reserved, step)?;
+            self.reserved = step;
+        }
+        Ok(())
+    }
+}
+
+impl QueueWriter {
+    /// The end of a queue that was recovered; units before `flushed` are on disk.
+    pub(crate) fn at(next: i64, flushed: i64) -> Self {
+        Self {
+            next,
+            flushed: byte_of(flushed.min(next)),
+            ..Self::default()
+        }
+    }
+
+    /// Queue offset of the next message.
+    pub(crate) fn next(&self) -> i64 {
+        self.next
+    }
+
+    /// Opens or creates what the next `count` units need and reserves space for them, so that [`QueueWriter::put`] can
+    /// not fail for lack of it. Nothing has happened if this fails.
+    pub(crate) fn prepare(&mut self, files: &SegmentFiles, count: usize) -> io::Result<()> {
+        let from = byte_of(self.next);
+        let to = from + count as u64 * UNIT_BYTES;
+        let base = files.base_of(from);
+        if self.tail.as_ref().is_none_or(|tail| tail.base != base) {
+            self.tail = Some(match self.spare.take() {
+                Some(spare) if spare.base == base => Self::show(files, spare),
+                _ => Self::open(files, base, from)?,
+            });
+        }
+        let end = base + files.segment_len();
+        if let Some(tail) = &mut self.tail {
+            tail.reserve(to.min(end) - base)?;
+        }
+        if to > end {
+            if self.spare.is_none() {
+                self.spare = Some(Tail {
+                    base: end,
+                    writer: files.create(end)?,
+                    reserved: 0,
+                });
+            }
+            if let Some(spare) = &mut self.spare {
+                spare.reserve((to - end).min(files.segment_len()))?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Writes the next unit. It becomes readable as bytes, but consumers see it only when the queue shows it.
+    pub(crate) fn put(&mut self, files: &SegmentFiles, unit: &Unit) -> io::Result<()> {
+        let at = byte_of(self.next);
+        if self
+            .tail
+            .as_ref()
+            .is_none_or(|tail| at - tail.base >= files.segment_len())
+        {
+            self.prepare(files, 1)?;
+        }
+        let tail = self.tail.as_mut().ok_or(io::ErrorKind::NotFound)?;
+        let at = at - tail.base;
+        tail.writer.write(at, &unit.encode())?;
+        tail.writer.publish(at + UNIT_BYTES);
+        self.next += 1;
+        Ok(())
+    }
+
+    fn open(files: &SegmentFiles, base: u64, from: u64) -> io::Result<Tail> {
+        files.set_end(from);
+        if files.bases().contains(&base) {
+            return Ok(Tail {
+                base,
+                writer: files.open_tail(base)?,
+                reserved: from - base,
+            });
+        }
+        let mut writer = files.create(base)?;
+        // A queue that starts inside a segment: the units before have no records (store.md 3.1).
+        for at in (0..from - base).step_by(UNIT_BYTES as usize) {
+            writer.write(at, &Unit::FILLER.encode())?;
+        }
+        writer.publish(from - base);
+        Ok(Self::show(
+            files,
+            Tail {
+                base,
+                writer,
+                reserved: from - base,
+            },
+        ))
+    }
+
+    fn show(files: &SegmentFiles, tail: Tail) -> Tail {
+        files.set_end(tail.base);
+        files.add(tail.base, tail.writer.segment());
+        tail
+    }
+}

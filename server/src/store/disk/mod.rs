@@ -1,0 +1,156 @@
+// SPDX-License-Identifier: Apache-2.0
+//! The one seam to the file system: everything the store does with files goes through [`Disk`].
+//!
+//! [`RealDisk`] maps files into memory; [`SimDisk`] keeps them in memory, remembers what was synced, and can crash,
+//! tear, flip bits and fail on command. Segments are files of fixed length that are only ever appended to. The bytes
+//! below a segment's *readable* mark never change, which is what makes zero-copy reads sound: a [`SegmentWriter`]
+//! (there is one per segment, it can not be cloned) writes at or above the mark and then raises it.
+
+mod real;
+mod sim;
+
+use std::borrow::Cow;
+use std::io;
+use std::path::Path;
+use std::sync::Arc;
+
+use bytes::Bytes;
+
+pub use real::RealDisk;
+pub use sim::{Fault, FaultKind, SimDisk};
+
+/// One entry of a directory.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct DirEntry {
+    /// File name without directories. Names that are not UTF-8 are given lossily.
+    pub name: String,
+    /// Whether it is a directory.
+    pub is_dir: bool,
+    /// Length in bytes; 0 for a directory.
+    pub len: u64,
+}
+
+/// Space of the partition that holds a directory, in bytes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Space {
+    /// In use.
+    pub used: u64,
+    /// Available to this process.
+    pub available: u64,
+}
+
+/// How to open a segment.
+#[derive(Clone, Copy, Debug)]
+pub struct OpenSegment {
+    /// Its fixed length in bytes; a shorter file is extended with zeros.
+    pub len: u64,
+    /// Whether to create the file, which then must not exist.
+    pub create: bool,
+    /// First readable mark: what lies below never changes again.
+    pub readable: u64,
+}
+
+/// File operations of the store.
+pub trait Disk: Send + Sync {
+    /// Creates a directory and its parents.
+    ///
+    /// # Errors
+    /// As the operating system reports them; so for all methods.
+    fn create_dir_all(&self, dir: &Path) -> io::Result<()>;
+    /// Entries of a directory sorted by name; empty if it does not exist.
+    ///
+    /// # Errors
+    /// The directory can not be read.
+    fn list(&self, dir: &Path) -> io::Result<Vec<DirEntry>>;
+    /// Content of a small file, at most 64 KiB of it.
+    ///
+    /// # Errors
+    /// `NotFound` if there is none.
+    fn read(&self, path: &Path) -> io::Result<Vec<u8>>;
+    /// Replaces a small file so that a crash leaves the old or the new content; durable on return.
+    ///
+    /// # Errors
+    /// The old content then still stands.
+    fn write_atomic(&self, path: &Path, content: &[u8]) -> io::Result<()>;
+    /// Removes a file; no error if there is none.
+    ///
+    /// # Errors
+    /// The file can not be removed.
+    fn remove_file(&self, path: &Path) -> io::Result<()>;
+    /// Removes a directory with all its content; no error if there is none.
+    ///
+    /// # Errors
+    /// Something in it can not be removed.
+    fn remove_dir_all(&self, dir: &Path) -> io::Result<()>;
+    /// Opens or creates a segment. A created one is durable in its directory on return.
+    ///
+    /// # Errors
+    /// The file can not be opened, created or mapped.
+    fn open_segment(&self, path: &Path, open: OpenSegment) -> io::Result<Box<dyn SegmentWriter>>;
+    /// When the file was last modified, Unix milliseconds.
+    ///
+    /// # Errors
+    /// The file can not be examined.
+    fn modified_ms(&self, path: &Path) -> io::Result<i64>;
+    /// Space of the partition of `dir`.
+    ///
+    /// # Errors
+    /// The partition can not be examined.
+    fn space(&self, dir: &Path) -> io::Result<Space>;
+    /// Takes an exclusive lock that lasts until the guard is dropped or the process ends. `None`: somebody holds it.
+    ///
+    /// # Errors
+    /// The lock file can not be opened or locked for another reason.
+    fn lock_exclusive(&self, path: &Path) -> io::Result<Option<Box<dyn DiskLock>>>;
+    /// Physical memory of the machine, bytes.
+    fn memory_bytes(&self) -> u64;
+}
+
+/// Guard of [`Disk::lock_exclusive`].
+pub trait DiskLock: Send + Sync {}
+
+/// Shared side of a segment: reads below the readable mark, and syncs.
+pub trait Segment: Send + Sync {
+    /// Length of the file in bytes.
+    fn len(&self) -> u64;
+    /// The readable mark.
+    fn readable(&self) -> u64;
+    /// Bytes `offset .. offset + len`, or `None` if they do not all lie below the readable mark.
+    fn view(&self, offset: u64, len: usize) -> Option<Cow<'_, [u8]>>;
+    /// As [`Segment::view`], but keeps the segment alive instead of borrowing it; copies nothing on a real disk.
+    fn bytes(self: Arc<Self>, offset: u64, len: usize) -> Option<Bytes>;
+    /// Makes the bytes `from .. to` durable.
+    ///
+    /// # Errors
+    /// The range, or a part of it, may be lost: do not try again and believe the second answer.
+    fn flush(&self, from: u64, to: u64) -> io::Result<()>;
+    /// Reserves space on disk for `from .. to`, so that writing there can not fail for lack of it.
+    ///
+    /// # Errors
+    /// `StorageFull`, or as the operating system reports.
+    fn reserve(&self, from: u64, to: u64) -> io::Result<()>;
+    /// Brings the pages of `from .. to` into memory, ready to be written. Only advice: it does not fail.
+    fn prefault(&self, from: u64, to: u64);
+    /// Whether the segment has no bytes at all.
+    fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+}
+
+/// The writing side of a segment.
+pub trait SegmentWriter: Send {
+    /// The shared side.
+    fn segment(&self) -> &Arc<dyn Segment>;
+    /// Writes at `offset`, which must not lie below the readable mark.
+    ///
+    /// # Errors
+    /// `InvalidInput` if the range lies outside the segment or below the mark; on a simulated disk also injected faults.
+    fn write(&mut self, offset: u64, bytes: &[u8]) -> io::Result<()>;
+    /// Raises the readable mark to `to`; a lower value changes nothing.
+    fn publish(&mut self, to: u64);
+    /// Makes everything from `from` to the end zero, giving its space back.
+    ///
+    /// # Errors
+    /// `InvalidInput` below the readable mark, or as the operating system reports.
+    fn zero_from(&mut self, from: u64) -> io::Result<()>;
+}

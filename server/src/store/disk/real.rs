@@ -1,0 +1,234 @@
+// SPDX-License-Identifier: Apache-2.0
+//! The real file system.
+
+use std::borrow::Cow;
+use std::collections::HashSet;
+use std::fs::{self, File, OpenOptions};
+use std::io::{self, ErrorKind, Read, Write};
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, LazyLock};
+use std::time::UNIX_EPOCH;
+
+use bytes::Bytes;
+use parking_lot::Mutex;
+
+use super::{DirEntry, Disk, DiskLock, OpenSegment, Segment, SegmentWriter, Space};
+use crate::store::mapped_file::{MappedFile, MappedWriter};
+
+/// Longest small file that is read whole.
+const MAX_SMALL_FILE: u64 = 64 * 1024;
+
+/// Lock files held by this process. Record locks do not exclude their own process, and closing any handle of the file
+/// would drop them, so a second store of one process is refused here.
+static HELD: LazyLock<Mutex<HashSet<PathBuf>>> = LazyLock::new(Mutex::default);
+
+/// [`Disk`] on the operating system's files; segments are mapped into memory.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct RealDisk;
+
+impl RealDisk {
+    /// The real disk.
+    pub const fn new() -> Self {
+        Self
+    }
+}
+
+fn sync_parent(path: &Path) -> io::Result<()> {
+    match path.parent() {
+        Some(dir) => File::open(dir)?.sync_all(),
+        None => Ok(()),
+    }
+}
+
+fn none_if_missing<T>(result: io::Result<T>) -> io::Result<Option<T>> {
+    match result {
+        Ok(value) => Ok(Some(value)),
+        Err(error) if error.kind() == ErrorKind::NotFound => Ok(None),
+        Err(error) => Err(error),
+    }
+}
+
+impl Disk for RealDisk {
+    fn create_dir_all(&self, dir: &Path) -> io::Result<()> {
+        fs::create_dir_all(dir)
+    }
+
+    fn list(&self, dir: &Path) -> io::Result<Vec<DirEntry>> {
+        let mut entries = Vec::new();
+        for entry in none_if_missing(fs::read_dir(dir))?.into_iter().flatten() {
+            let entry = entry?;
+            let metadata = entry.metadata()?;
+            let is_dir = metadata.is_dir();
+            let name = entry.file_name().to_string_lossy().into_owned();
+            entries.push(DirEntry {
+                name,
+                is_dir,
+                len: if is_dir { 0 } else { metadata.len() },
+            });
+        }
+        entries.sort_by(|a, b| a.name.cmp(&b.name));
+        Ok(entries)
+    }
+
+    fn read(&self, path: &Path) -> io::Result<Vec<u8>> {
+        let mut content = Vec::new();
+        File::open(path)?
+            .take(MAX_SMALL_FILE)
+            .read_to_end(&mut content)?;
+        Ok(content)
+    }
+
+    fn write_atomic(&self, path: &Path, content: &[u8]) -> io::Result<()> {
+        let mut name = path.file_name().ok_or(ErrorKind::InvalidInput)?.to_owned();
+        name.push(".tmp");
+        let temporary = path.with_file_name(name);
+        let mut file = File::create(&temporary)?;
+        file.write_all(content)?;
+        file.sync_all()?;
+        fs::rename(&temporary, path)?;
+        sync_parent(path)
+    }
+
+    fn remove_file(&self, path: &Path) -> io::Result<()> {
+        none_if_missing(fs::remove_file(path)).map(drop)
+    }
+
+    fn remove_dir_all(&self, dir: &Path) -> io::Result<()> {
+        none_if_missing(fs::remove_dir_all(dir)).map(drop)
+    }
+
+    fn open_segment(&self, path: &Path, open: OpenSegment) -> io::Result<Box<dyn SegmentWriter>> {
+        let writer = MappedFile::open(path, open.len, open.create, open.readable)?;
+        if open.create {
+            sync_parent(path)?;
+        }
+        let segment: Arc<dyn Segment> = Arc::<MappedFile>::clone(writer.file());
+        Ok(Box::new(RealWriter { writer, segment }))
+    }
+
+    fn modified_ms(&self, path: &Path) -> io::Result<i64> {
+        let since_epoch = fs::metadata(path)?
+            .modified()?
+            .duration_since(UNIX_EPOCH)
+            .unwrap_or_default();
+        Ok(i64::try_from(since_epoch.as_millis()).unwrap_or(i64::MAX))
+    }
+
+    fn space(&self, dir: &Path) -> io::Result<Space> {
+        let stat = rustix::fs::statvfs(dir)?;
+        let used = stat
+            .f_blocks
+            .saturating_sub(stat.f_bfree)
+            .saturating_mul(stat.f_frsize);
+        Ok(Space {
+            used,
+            available: stat.f_bavail.saturating_mul(stat.f_frsize),
+        })
+    }
+
+    fn lock_exclusive(&self, path: &Path) -> io::Result<Option<Box<dyn DiskLock>>> {
+        use rustix::fs::{FlockOperation, fcntl_lock};
+        let dir = path
+            .parent()
+            .ok_or(ErrorKind::InvalidInput)?
+            .canonicalize()?;
+        let key = dir.join(path.file_name().ok_or(ErrorKind::InvalidInput)?);
+        let mut held = HELD.lock();
+        if held.contains(&key) {
+            return Ok(None);
+        }
+        // The same file that the reference locks at [0,1), with the same kind of lock: a record lock over the whole file
+        // overlaps that byte. `flock` would not conflict with it.
+        let mut file = OpenOptions::new()
+            .read(true)
+            .write(true)
+            .create(true)
+            .truncate(false)
+            .open(path)?;
+        match fcntl_lock(&file, FlockOperation::NonBlockingLockExclusive) {
+            Ok(()) => {}
+            Err(rustix::io::Errno::AGAIN | rustix::io::Errno::ACCESS) => return Ok(None),
+            Err(error) => return Err(error.into()),
+        }
+        file.write_all(b"lock")?;
+        held.insert(key.clone());
+        Ok(Some(Box::new(RealLock { _file: file, key })))
+    }
+
+    fn memory_bytes(&self) -> u64 {
+        const FALLBACK: u64 = 4 << 30;
+        let Ok(text) = fs::read_to_string("/proc/meminfo") else {
+            return FALLBACK;
+        };
+        let total = text.lines().find_map(|line| line.strip_prefix("MemTotal:"));
+        let kib = total.and_then(|rest| rest.split_whitespace().next()?.parse::<u64>().ok());
+        kib.map_or(FALLBACK, |kib| kib.saturating_mul(1024))
+    }
+}
+
+/// The record lock goes with the file's handle.
+struct RealLock {
+    _file: File,
+    key: PathBuf,
+}
+
+impl DiskLock for RealLock {}
+
+impl Drop for RealLock {
+    fn drop(&mut self) {
+        HELD.lock().remove(&self.key);
+    }
+}
+
+impl Segment for MappedFile {
+    fn len(&self) -> u64 {
+        Self::len(self)
+    }
+
+    fn readable(&self) -> u64 {
+        Self::readable(self)
+    }
+
+    fn view(&self, offset: u64, len: usize) -> Option<Cow<'_, [u8]>> {
+        Self::view(self, offset, len).map(Cow::Borrowed)
+    }
+
+    fn bytes(self: Arc<Self>, offset: u64, len: usize) -> Option<Bytes> {
+        self.range(offset, len).map(Bytes::from_owner)
+    }
+
+    fn flush(&self, from: u64, to: u64) -> io::Result<()> {
+        Self::flush(self, from, to)
+    }
+
+    fn reserve(&self, from: u64, to: u64) -> io::Result<()> {
+        Self::reserve(self, from, to)
+    }
+
+    fn prefault(&self, from: u64, to: u64) {
+        Self::prefault(self, from, to);
+    }
+}
+
+struct RealWriter {
+    writer: MappedWriter,
+    segment: Arc<dyn Segment>,
+}
+
+impl SegmentWriter for RealWriter {
+    fn segment(&self) -> &Arc<dyn Segment> {
+        &self.segment
+    }
+
+    fn write(&mut self, offset: u64, bytes: &[u8]) -> io::Result<()> {
+        self.writer.write(offset, bytes)
+    }
+
+    fn publish(&mut self, to: u64) {
+        self.writer.publish(to);
+    }
+
+    fn zero_from(&mut self, from: u64) -> io::Result<()> {
+        self.writer.zero_from(from)
+    }
+}

@@ -1,0 +1,334 @@
+// SPDX-License-Identifier: Apache-2.0
+//! The message store: a commit log, consume queues that point into it, and their recovery (store.md).
+//!
+//! Before this step: a processor of the broker, with the records of one read of a connection in an [`AppendBatch`].
+//! After it: the reply, which needs the offsets of [`Appended`], and waiting pulls, which [`MessageStore::get`] serves.
+//!
+//! Invariants:
+//! - the store knows no request codes, sockets or permissions: it gets records and returns positions;
+//! - files are touched only through [`disk::Disk`], the time comes only from [`clock::Clock`];
+//! - a message is visible when it is as safe as [`Flush`] promises, and not before;
+//! - after a failed write or sync nothing is acknowledged any more ([`AppendError::Poisoned`]);
+//! - consume queues, the checkpoint and the abort file are derived: missing or wrong, they are rebuilt and reported.
+//!
+//! Locks are taken in this order: append lock, a queue's writer, next segment, a directory's slots.
+
+mod checkpoint;
+mod cleaner;
+pub mod clock;
+mod commit_log;
+mod consume_queue;
+pub mod disk;
+mod error;
+mod flush;
+mod get;
+mod lock;
+mod mapped_file;
+mod options;
+mod query;
+mod recovery;
+mod segments;
+mod signal;
+mod thread;
+
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+
+use bytes::Bytes;
+use parking_lot::Mutex;
+
+use checkpoint::CheckpointFile;
+use cleaner::Cleaner;
+use clock::Clock;
+use commit_log::{CommitLog, Limits};
+use consume_queue::QueueTable;
+use disk::Disk;
+use flush::Background;
+use lock::StoreLock;
+use recovery::Recovery;
+use segments::SegmentFiles;
+use signal::Signal;
+
+pub use commit_log::{AppendBatch, AppendOutcome, Appended};
+pub use consume_queue::QueueHandle;
+pub use error::{AppendError, StoreError};
+pub use flush::FlushReport;
+pub use get::{GetResult, GetStatus};
+pub use options::{Flush, StoreOptions};
+pub use query::{Boundary, Figures};
+pub use recovery::RecoveryReport;
+pub use thread::StoreThread;
+
+/// A store on a disk.
+pub struct MessageStore {
+    options: StoreOptions,
+    disk: Arc<dyn Disk>,
+    clock: Arc<dyn Clock>,
+    log: CommitLog,
+    queues: QueueTable,
+    checkpoint: CheckpointFile,
+    background: Mutex<Background>,
+    cleaner: Mutex<Cleaner>,
+    /// Wakes the background thread.
+    signal: Signal,
+    /// Notified after each flush of the log.
+    flushed: (Mutex<()>, parking_lot::Condvar),
+    /// Commit-log end at the start: records below were not written by this process.
+    recovered_end: i64,
+    /// How many of the newest bytes are thought to be in memory.
+    resident_bytes: i64,
+    damaged_reads: AtomicU64,
+    is_disk_full: AtomicBool,
+    is_closed: AtomicBool,
+    lock: Mutex<Option<StoreLock>>,
+}
+
+impl MessageStore {
+    /// Opens the store in `options.root_dir`, making it if it is not there: lock, then recovery, then ready.
+    ///
+    /// # Errors
+    /// [`StoreError::Locked`] if somebody else has it, [`StoreError::ForeignFile`] if the commit log's directory holds
+    /// something else or segments of another length, [`StoreError::Io`] if a file can not be used.
+    pub fn open(
+        options: StoreOptions,
+        disk: Arc<dyn Disk>,
+        clock: Arc<dyn Clock>,
+    ) -> Result<(Arc<Self>, RecoveryReport), StoreError> {
+        options.check()?;
+        let root = options.root_dir.clone();
+        let log_dir = options.commit_log_dir();
+        let queues_dir = options.consume_queue_dir();
+        for dir in [&root, &log_dir, &queues_dir] {
+            disk.create_dir_all(dir)
+                .map_err(StoreError::io("create", dir))?;
+        }
+        let lock = StoreLock::take(disk.as_ref(), &root)?;
+
+        let expected_len = options.commit_log_file_size;
+        let files = SegmentFiles::load(Arc::clone(&disk), log_dir.clone(), expected_len)
+            .map_err(StoreError::io("list", &log_dir))?
+            .map_err(|misfit| StoreError::ForeignFile {
+                path: misfit.path,
+                expected_len,
+                reason: misfit.reason,
+            })?;
+        let loaded = QueueTable::load(
+            Arc::clone(&disk),
+            queues_dir.clone(),
+            options.consume_queue_len(),
+        )
+        .map_err(StoreError::io("list", &queues_dir))?;
+        let checkpoint = CheckpointFile::new(Arc::clone(&disk), root.join("checkpoint"));
+        let last_checkpoint = checkpoint.read();
+        let recovered = Recovery {
+            options: &options,
+            log: &files,
+            queues: &loaded.table,
+            checkpoint: last_checkpoint,
+            is_after_crash: lock.is_after_crash,
+            removed_queues: loaded.removed,
+        }
+        .run()?;
+
+        let walked = &recovered.walked;
+        let log = CommitLog::start(files, walked.end, recovered.flushed, walked.last_timestamp)
+            .map_err(StoreError::io("open a segment of", &log_dir))?;
+        let resident = disk.memory_bytes() / 100 * options.access_message_in_memory_max_ratio;
+        let now_ms = clock.now_ms();
+        let store = Self {
+            background: Mutex::new(Background::new(last_checkpoint, &recovered, now_ms)),
+            cleaner: Mutex::new(Cleaner::new(now_ms)),
+            signal: Signal::default(),
+            flushed: Default::default(),
+            recovered_end: walked.end.cast_signed(),
+            resident_bytes: i64::try_from(resident).unwrap_or(i64::MAX),
+            damaged_reads: AtomicU64::new(0),
+            is_disk_full: AtomicBool::new(false),
+            is_closed: AtomicBool::new(false),
+            lock: Mutex::new(Some(lock)),
+            queues: loaded.table,
+            options,
+            disk,
+            clock,
+            log,
+            checkpoint,
+        };
+        store.correct_min_offsets()?;
+        if store.options.flush == Flush::Sync {
+            // What recovery found becomes visible now, so it must be on disk.
+            store.log.flush_to(store.log.written())?;
+        }
+        Ok((Arc::new(store), recovered.report))
+    }
+
+    /// The queue, to append to or read from; made if it is not there (its files appear with its first message).
+    ///
+    /// # Errors
+    /// [`StoreError::IllegalName`] if the topic can not name a directory or `queue_id` is negative.
+    pub fn queue(&self, topic: &str, queue_id: i32) -> Result<Arc<QueueHandle>, StoreError> {
+        if let Some(queue) = self.queues.find(topic, queue_id) {
+            return Ok(queue);
+        }
+        if queue_id < 0 || !is_storable(topic) {
+            return Err(StoreError::IllegalName {
+                topic: topic.to_owned(),
+                queue_id,
+            });
+        }
+        Ok(self.queues.find_or_add(topic, queue_id))
+    }
+
+    /// The queue, if it is there; to be used for reads, so that asking makes nothing.
+    pub fn find_queue(&self, topic: &str, queue_id: i32) -> Option<Arc<QueueHandle>> {
+        self.queues.find(topic, queue_id)
+    }
+
+    /// All topics with their queue ids, sorted.
+    pub fn topics(&self) -> Vec<(String, Vec<i32>)> {
+        self.queues.names()
+    }
+
+    /// Removes the queues of a topic. Its records stay in the commit log until they expire.
+    ///
+    /// # Errors
+    /// A file can not be removed.
+    pub fn delete_topic(&self, topic: &str) -> Result<(), StoreError> {
+        let dir = self.options.consume_queue_dir();
+        self.queues
+            .remove(topic)
+            .map_err(StoreError::io("remove a topic of", &dir))
+    }
+
+    /// An empty batch with this store's limits.
+    pub fn new_batch(&self) -> AppendBatch {
+        AppendBatch::new(Limits {
+            max_body: self.options.max_message_size,
+            segment_len: usize::try_from(self.options.commit_log_file_size).unwrap_or(usize::MAX),
+        })
+    }
+
+    /// Appends all records of the batch under one short lock; the batch has a result for each.
+    ///
+    /// Under [`Flush::Async`] they are visible on return. Under [`Flush::Sync`] they are safe and visible once
+    /// [`MessageStore::flushed_offset`] has reached [`AppendOutcome::end_offset`]; the background thread is woken for it.
+    pub fn append(&self, batch: &mut AppendBatch) -> AppendOutcome {
+        if let Some(error) = self.refusal() {
+            batch.arrivals.clear();
+            batch.results.clear();
+            batch
+                .results
+                .extend(batch.entries.iter().map(|_| Err(error)));
+            let end_offset = self.commit_log_max();
+            return AppendOutcome {
+                appended: 0,
+                end_offset,
+                wants_work: false,
+            };
+        }
+        let outcome = self
+            .log
+            .append(batch, self.options.flush, self.clock.now_ms());
+        if outcome.wants_work {
+            self.signal.set();
+        }
+        outcome
+    }
+
+    /// The whole record at a commit-log offset, if there is one that consumers may see.
+    pub fn record_at(&self, physical_offset: i64) -> Option<Bytes> {
+        let offset = u64::try_from(physical_offset).ok()?;
+        if offset >= self.visible_end() {
+            return None;
+        }
+        self.log.record(offset).ok()?
+    }
+
+    /// Lowest commit-log offset that exists.
+    pub fn commit_log_min(&self) -> i64 {
+        self.log.min().cast_signed()
+    }
+
+    /// Commit-log offset of the next record.
+    pub fn commit_log_max(&self) -> i64 {
+        self.log.written().cast_signed()
+    }
+
+    /// Commit-log offset before which everything is on disk.
+    pub fn flushed_offset(&self) -> i64 {
+        self.log.flushed().cast_signed()
+    }
+
+    /// Whether messages are taken: no write failed, the disk is not full, the store is not shut down.
+    pub fn is_writable(&self) -> bool {
+        self.refusal().is_none()
+    }
+
+    /// The options the store was opened with.
+    pub fn options(&self) -> &StoreOptions {
+        &self.options
+    }
+
+    fn refusal(&self) -> Option<AppendError> {
+        if self.is_closed.load(Ordering::Acquire) {
+            Some(AppendError::Closed)
+        } else if self.log.is_poisoned() {
+            Some(AppendError::Poisoned)
+        } else if self.is_disk_full.load(Ordering::Acquire) {
+            Some(AppendError::DiskFull)
+        } else {
+            None
+        }
+    }
+
+    /// Commit-log offset before which records may be shown.
+    fn visible_end(&self) -> u64 {
+        match self.options.flush {
+            Flush::Async => self.log.written(),
+            Flush::Sync => self.log.flushed(),
+        }
+    }
+
+    fn correct_min_offsets(&self) -> Result<(), StoreError> {
+        let log_min = self.commit_log_min();
+        for queue in self.queues.all() {
+            let corrected = queue.correct_min(log_min);
+            corrected.map_err(StoreError::io("read", queue.files.dir()))?;
+        }
+        Ok(())
+    }
+
+    /// Flushes everything, writes the checkpoint, removes the abort file and releases the lock. Stop the
+    /// [`StoreThread`] before. A second call does nothing.
+    ///
+    /// # Errors
+    /// Something could not be flushed; the abort file then stays, and the next start recovers.
+    pub fn shutdown(&self) -> Result<(), StoreError> {
+        if self.is_closed.swap(true, Ordering::AcqRel) {
+            return Ok(());
+        }
+        // Waits for an append that was let in before.
+        drop(self.log.tail.lock());
+        let flushed = self.flush_everything();
+        let lock = self.lock.lock().take();
+        flushed?;
+        match lock {
+            Some(lock) => lock.finish(self.disk.as_ref()),
+            None => Ok(()),
+        }
+    }
+}
+
+/// Whether a topic's name can be the name of its directory. Which names are legal is the broker's business.
+fn is_storable(topic: &str) -> bool {
+    const MAX_FILE_NAME: usize = 255;
+    let mut components = Path::new(topic).components();
+    let is_one_name = matches!(
+        (components.next(), components.next()),
+        (Some(std::path::Component::Normal(name)), None) if name == topic
+    );
+    is_one_name && topic.len() <= MAX_FILE_NAME && !topic.contains(['\\', '\0'])
+}
+
+#[cfg(test)]
+mod tests;

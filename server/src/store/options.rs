@@ -1,0 +1,152 @@
+// SPDX-License-Identifier: Apache-2.0
+//! Options of the store; names of the reference in brackets (store.md 12.1).
+
+use std::path::PathBuf;
+
+use super::StoreError;
+use super::consume_queue::UNIT_BYTES;
+
+/// When an appended message is acknowledged and shown.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Flush {
+    /// At once; it survives the death of the process, and of the machine after the next flush.
+    #[default]
+    Async,
+    /// When it is on disk.
+    Sync,
+}
+
+/// Options of a [`super::MessageStore`].
+#[derive(Clone, Debug)]
+pub struct StoreOptions {
+    /// Root of all files [storePathRootDir].
+    pub root_dir: PathBuf,
+    /// Directory of the commit log [storePathCommitLog]; `<root>/commitlog` if `None`.
+    pub commit_log_dir: Option<PathBuf>,
+    /// Length of a commit-log segment, bytes [mappedFileSizeCommitLog].
+    pub commit_log_file_size: u64,
+    /// Length of a consume-queue segment, bytes, rounded up to whole units [mappedFileSizeConsumeQueue].
+    pub consume_queue_file_size: u64,
+    /// [flushDiskType].
+    pub flush: Flush,
+    /// Longest body, bytes; a record may have 64 KiB more [maxMessageSize].
+    pub max_message_size: usize,
+    /// Age at which segments are removed, hours [fileReservedTime].
+    pub file_reserved_time_h: u64,
+    /// Local hours at which expired segments are removed, `;` between them [deleteWhen].
+    pub delete_when: String,
+    /// Delay levels from 1, milliseconds [messageDelayLevel].
+    pub delay_levels_ms: Vec<i64>,
+    /// Between flushes of the log under [`Flush::Async`], milliseconds [flushIntervalCommitLog].
+    pub flush_interval_commit_log_ms: i64,
+    /// Between flushes of the consume queues, milliseconds [flushIntervalConsumeQueue].
+    pub flush_interval_consume_queue_ms: i64,
+    /// Between passes of the cleaner, milliseconds [cleanResourceInterval].
+    pub clean_resource_interval_ms: i64,
+    /// Most segments removed in one pass [deleteFileBatchMax].
+    pub delete_file_batch_max: usize,
+    /// Share of the partition in percent above which expired segments are removed at any hour [diskMaxUsedSpaceRatio].
+    pub disk_max_used_space_ratio: u64,
+    /// Share in percent above which segments are removed before they expire [diskSpaceCleanForciblyRatio].
+    pub disk_space_clean_forcibly_ratio: u64,
+    /// Share in percent above which messages are refused [diskSpaceWarningLevelRatio].
+    pub disk_space_warning_level_ratio: u64,
+    /// Whether segments may be removed before they expire [cleanFileForciblyEnable].
+    pub clean_file_forcibly: bool,
+    /// Most bytes one read returns while they are likely in memory [maxTransferBytesOnMessageInMemory].
+    pub max_transfer_bytes_in_memory: usize,
+    /// Most messages one read returns while they are likely in memory [maxTransferCountOnMessageInMemory].
+    pub max_transfer_count_in_memory: usize,
+    /// As above, once they likely are not [maxTransferBytesOnMessageInDisk].
+    pub max_transfer_bytes_in_disk: usize,
+    /// As above [maxTransferCountOnMessageInDisk].
+    pub max_transfer_count_in_disk: usize,
+    /// Share of memory in percent that the newest messages are thought to fill [accessMessageInMemoryMaxRatio].
+    pub access_message_in_memory_max_ratio: u64,
+    /// Most consume-queue bytes one read examines [maxFilterMessageSize].
+    pub max_filter_message_size: usize,
+}
+
+/// The reference's delay levels: `1s 5s 10s 30s 1m 2m 3m 4m 5m 6m 7m 8m 9m 10m 20m 30m 1h 2h`.
+const DELAY_LEVELS_S: [i64; 18] = [
+    1, 5, 10, 30, 60, 120, 180, 240, 300, 360, 420, 480, 540, 600, 1200, 1800, 3600, 7200,
+];
+
+impl StoreOptions {
+    /// The reference's defaults for a store in `root_dir`.
+    pub fn new(root_dir: impl Into<PathBuf>) -> Self {
+        Self {
+            root_dir: root_dir.into(),
+            commit_log_dir: None,
+            commit_log_file_size: 1 << 30,
+            consume_queue_file_size: 6_000_000,
+            flush: Flush::Async,
+            max_message_size: 4 << 20,
+            file_reserved_time_h: 72,
+            delete_when: "04".to_owned(),
+            delay_levels_ms: DELAY_LEVELS_S
+                .iter()
+                .map(|seconds| seconds * 1000)
+                .collect(),
+            flush_interval_commit_log_ms: 500,
+            flush_interval_consume_queue_ms: 1000,
+            clean_resource_interval_ms: 10_000,
+            delete_file_batch_max: 10,
+            disk_max_used_space_ratio: 75,
+            disk_space_clean_forcibly_ratio: 85,
+            disk_space_warning_level_ratio: 90,
+            clean_file_forcibly: true,
+            max_transfer_bytes_in_memory: 262_144,
+            max_transfer_count_in_memory: 32,
+            max_transfer_bytes_in_disk: 65_536,
+            max_transfer_count_in_disk: 8,
+            access_message_in_memory_max_ratio: 40,
+            max_filter_message_size: 16_000,
+        }
+    }
+
+    /// Delay of a level, milliseconds: levels above the highest count as it, unknown ones as one second.
+    pub fn delay_ms(&self, level: i32) -> i64 {
+        let index = usize::try_from(level)
+            .ok()
+            .and_then(|level| level.checked_sub(1));
+        let highest = self.delay_levels_ms.len().saturating_sub(1);
+        let delay = index.and_then(|index| self.delay_levels_ms.get(index.min(highest)));
+        delay.copied().unwrap_or(1000)
+    }
+
+    pub(crate) fn commit_log_dir(&self) -> PathBuf {
+        self.commit_log_dir
+            .clone()
+            .unwrap_or_else(|| self.root_dir.join("commitlog"))
+    }
+
+    pub(crate) fn consume_queue_dir(&self) -> PathBuf {
+        self.root_dir.join("consumequeue")
+    }
+
+    /// Length of a consume-queue segment: whole units.
+    pub(crate) fn consume_queue_len(&self) -> u64 {
+        self.consume_queue_file_size.next_multiple_of(UNIT_BYTES)
+    }
+
+    pub(crate) fn check(&self) -> Result<(), StoreError> {
+        const MIN_LOG: u64 = 4096;
+        const MAX_LOG: u64 = i32::MAX as u64;
+        if !(MIN_LOG..=MAX_LOG).contains(&self.commit_log_file_size) {
+            return Err(StoreError::Option {
+                key: "mappedFileSizeCommitLog",
+                value: self.commit_log_file_size,
+                allowed: "4096 to 2147483647 bytes",
+            });
+        }
+        if !(UNIT_BYTES..=MAX_LOG - UNIT_BYTES).contains(&self.consume_queue_file_size) {
+            return Err(StoreError::Option {
+                key: "mappedFileSizeConsumeQueue",
+                value: self.consume_queue_file_size,
+                allowed: "20 to 2147483627 bytes",
+            });
+        }
+        Ok(())
+    }
+}

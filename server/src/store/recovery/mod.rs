@@ -1,0 +1,291 @@
+// SPDX-License-Identifier: Apache-2.0
+//! What happens between opening the files and taking messages (store.md 6).
+//!
+//! 1. Where to start reading the log. After a clean stop: where the consume queues end. After a crash: where the
+//!    checkpoint says that log and queues were on disk, exactly if it is our own, else by the reference's times.
+//! 2. Check each queue's last unit before that place against its record; a queue that does not fit is rebuilt, from the
+//!    beginning of the log.
+//! 3. Walk the log ([`walk`]) and write the units of all records from there on, over what is there.
+//! 4. Cut the queues and the log behind the last record, and zero what was cut, so that it can not come back.
+//!
+//! The reference stops at the first damaged record, takes records at the wrong place, and keeps units of records that do
+//! not exist; otherwise the results are the same.
+
+mod rebuild;
+mod walk;
+
+use std::ops::Range;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use kerolox_protocol::message::record::{self, MIN_BYTES, RecordView};
+
+use super::checkpoint::{Checkpoint, Exact};
+use super::consume_queue::{QueueHandle, QueueTable, Unit};
+use super::segments::SegmentFiles;
+use super::{StoreError, StoreOptions};
+use rebuild::Rebuild;
+pub(crate) use walk::WalkEnd;
+
+/// What recovery found and did.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct RecoveryReport {
+    /// Whether the last owner did not shut the store down.
+    pub is_after_crash: bool,
+    /// Commit-log offset from which records were read.
+    pub start: i64,
+    /// Commit-log offset of the next record.
+    pub end: i64,
+    /// Records read.
+    pub records: u64,
+    /// Ranges of the commit log whose records are damaged; they are not delivered.
+    pub damaged: Vec<Range<i64>>,
+    /// Consume queues that were missing, cut or wrong and were rebuilt.
+    pub rebuilt_queues: Vec<PathBuf>,
+    /// Commit-log segments behind the end that were removed.
+    pub removed_segments: usize,
+}
+
+/// The recovered parts of a store.
+pub(crate) struct Recovered {
+    pub(crate) walked: WalkEnd,
+    pub(crate) report: RecoveryReport,
+    /// Everything before is on disk.
+    pub(crate) flushed: u64,
+    /// Queues hold everything before, on disk.
+    pub(crate) restart: u64,
+}
+
+/// What recovery works on.
+pub(crate) struct Recovery<'a> {
+    pub(crate) options: &'a StoreOptions,
+    pub(crate) log: &'a SegmentFiles,
+    pub(crate) queues: &'a QueueTable,
+    pub(crate) checkpoint: Checkpoint,
+    pub(crate) is_after_crash: bool,
+    /// Queues that loading had to remove.
+    pub(crate) removed_queues: Vec<PathBuf>,
+}
+
+impl Recovery<'_> {
+    pub(crate) fn run(self) -> Result<Recovered, StoreError> {
+        let Some(first) = self.log.first() else {
+            return self.empty();
+        };
+        let log_end = self.log.last().unwrap_or(first) + self.log.segment_len();
+        let exact = self.checkpoint.exact.filter(|exact| {
+            (first..=log_end).contains(&exact.flushed)
+                && exact.restart <= exact.flushed
+                && exact.restart >= first
+        });
+
+        let mut start = if !self.removed_queues.is_empty() {
+            first
+        } else if self.is_after_crash {
+            self.start_after_crash(exact, first)?
+        } else {
+            self.start_after_stop(first)?
+        };
+        let mut rebuilt_queues = self.removed_queues.clone();
+        for queue in self.queues.all() {
+            if !self.is_sound(&queue, start)? {
+                tracing::warn!(
+                    topic = queue.topic(),
+                    queue = queue.queue_id(),
+                    "consume queue is wrong and is rebuilt"
+                );
+                rebuilt_queues.push(queue.files.dir().to_path_buf());
+                self.queues
+                    .discard(&queue)
+                    .map_err(StoreError::io("remove", queue.files.dir()))?;
+                start = first;
+            }
+        }
+
+        let flushed = exact.map_or(0, |exact| exact.flushed);
+        let mut rebuild = Rebuild::new(self.options, self.queues);
+        let walked = walk::walk(self.log, start, flushed, &mut |offset, record| {
+            rebuild.add(offset, record)
+        })?;
+        rebuild.finish(start, &walked, self.is_after_crash)?;
+        let removed_segments = self.cut_log(walked.end)?;
+        let signed = |range: &Range<u64>| range.start.cast_signed()..range.end.cast_signed();
+        let report = RecoveryReport {
+            is_after_crash: self.is_after_crash,
+            start: start.cast_signed(),
+            end: walked.end.cast_signed(),
+            records: walked.records,
+            damaged: walked.damaged.iter().map(signed).collect(),
+            rebuilt_queues,
+            removed_segments,
+        };
+        let on_disk = if self.is_after_crash {
+            flushed.max(start)
+        } else {
+            walked.end
+        };
+        Ok(Recovered {
+            flushed: on_disk.min(walked.end),
+            restart: start,
+            walked,
+            report,
+        })
+    }
+
+    /// Without a commit log, queues mean nothing.
+    fn empty(self) -> Result<Recovered, StoreError> {
+        let dir = self.options.consume_queue_dir();
+        self.queues
+            .clear()
+            .map_err(StoreError::io("remove", &dir))?;
+        let report = RecoveryReport {
+            is_after_crash: self.is_after_crash,
+            rebuilt_queues: self.removed_queues,
+            ..RecoveryReport::default()
+        };
+        Ok(Recovered {
+            walked: WalkEnd::default(),
+            report,
+            flushed: 0,
+            restart: 0,
+        })
+    }
+
+    /// Where the queues end: the record there was the last one dispatched.
+    fn start_after_stop(&self, first: u64) -> Result<u64, StoreError> {
+        let mut last: Option<(i64, Arc<QueueHandle>, Unit)> = None;
+        for queue in self.queues.all() {
+            let read = || -> std::io::Result<Option<Unit>> {
+                let end = queue.end_in_files()?;
+                if end > queue.first_in_files() {
+                    queue.unit(end - 1)
+                } else {
+                    Ok(None)
+                }
+            };
+            let unit = read().map_err(StoreError::io("read", queue.files.dir()))?;
+            if let Some(unit) = unit.filter(|unit| !unit.is_filler())
+                && last.as_ref().is_none_or(|(end, ..)| unit.end() > *end)
+            {
+                last = Some((unit.end(), Arc::clone(&queue), unit));
+            }
+        }
+        let Some((end, _, unit)) = last else {
+            return Ok(first);
+        };
+        // A unit that points nowhere gives no place to start; its queue is found out later.
+        let is_there = self.with_record(unit.physical_offset, |record| {
+            i64::try_from(record.size) == Ok(unit.size.into())
+        })?;
+        Ok(if is_there == Some(true) {
+            end.cast_unsigned()
+        } else {
+            first
+        })
+    }
+
+    fn start_after_crash(&self, exact: Option<Exact>, first: u64) -> Result<u64, StoreError> {
+        if let Some(exact) = exact {
+            // Behind the restart offset lies a record or, if nothing was written since, nothing.
+            let offset = exact.restart.cast_signed();
+            if exact.restart == exact.flushed || self.with_record(offset, |_| ())?.is_some() {
+                return Ok(exact.restart);
+            }
+        }
+        let time = self.checkpoint.min_timestamp();
+        for base in self.log.bases().into_iter().rev() {
+            let is_before = self.with_record(base.cast_signed(), |record| {
+                record.store_timestamp > 0 && record.store_timestamp <= time
+            })?;
+            if is_before == Some(true) {
+                return Ok(base);
+            }
+        }
+        Ok(first)
+    }
+
+    /// Whether the last unit of `queue` whose record lies before `start` is that record's.
+    fn is_sound(&self, queue: &QueueHandle, start: u64) -> Result<bool, StoreError> {
+        let start = start.cast_signed();
+        let last = || -> std::io::Result<Option<(i64, Unit)>> {
+            let low = queue.first_in_files();
+            let end = queue.first_where(low, queue.end_in_files()?, |unit| {
+                unit.is_none_or(|unit| unit.physical_offset >= start)
+            })?;
+            Ok(if end > low {
+                queue.unit(end - 1)?.map(|unit| (end - 1, unit))
+            } else {
+                None
+            })
+        };
+        let last = last().map_err(StoreError::io("read", queue.files.dir()))?;
+        let Some((offset, unit)) = last else {
+            return Ok(true);
+        };
+        let log_min = self.log.first().unwrap_or(0).cast_signed();
+        if unit.is_filler() || unit.physical_offset < log_min {
+            return Ok(true);
+        }
+        let matches = self.with_record(unit.physical_offset, |record| {
+            record.queue_offset == offset
+                && record.queue_id == queue.queue_id()
+                && record.topic == queue.topic().as_bytes()
+        })?;
+        // A record that can not be read may be rotten; that is the log's trouble and not the queue's.
+        Ok(matches.unwrap_or(unit.end() <= start))
+    }
+
+    /// Shows the record at `offset` to `look`, if there is one; its body is not checked.
+    fn with_record<T>(
+        &self,
+        offset: i64,
+        look: impl FnOnce(&RecordView<'_>) -> T,
+    ) -> Result<Option<T>, StoreError> {
+        let Ok(offset) = u64::try_from(offset) else {
+            return Ok(None);
+        };
+        let found = self
+            .log
+            .segment(offset)
+            .map_err(StoreError::io("open a segment of", self.log.dir()))?;
+        let Some((base, segment)) = found else {
+            return Ok(None);
+        };
+        let Some(head) = segment.view(offset - base, MIN_BYTES) else {
+            return Ok(None);
+        };
+        let size = head
+            .first_chunk()
+            .map_or(0, |size| i32::from_be_bytes(*size));
+        let size = usize::try_from(size).unwrap_or(0);
+        let Some(bytes) = segment.view(offset - base, size) else {
+            return Ok(None);
+        };
+        let record = record::RecordView::parse(&bytes).ok();
+        Ok(record
+            .filter(|record| record.physical_offset == offset.cast_signed())
+            .map(|record| look(&record)))
+    }
+
+    /// Removes segments behind `end` and zeroes the rest of its own; returns how many were removed.
+    fn cut_log(&self, end: u64) -> Result<usize, StoreError> {
+        let base = self.log.base_of(end);
+        let mut removed = 0;
+        for later in self.log.bases().into_iter().filter(|later| *later > base) {
+            self.log
+                .remove(later)
+                .map_err(StoreError::io("remove", &self.log.path(later)))?;
+            removed += 1;
+        }
+        let is_there = self.log.bases().contains(&base);
+        if is_there && self.is_after_crash {
+            self.log.set_end(end);
+            let zeroed = self
+                .log
+                .open_tail(base)
+                .and_then(|mut writer| writer.zero_from(end - base));
+            zeroed.map_err(StoreError::io("clear the end of", &self.log.path(base)))?;
+        }
+        Ok(removed)
+    }
+}

@@ -1,0 +1,294 @@
+// SPDX-License-Identifier: Apache-2.0
+//! A directory of segments of one length, named by the offset of their first byte (store.md 1.1, 1.2).
+//!
+//! The commit log and every consume queue are one of these. Segments are mapped when they are first used; the newest one
+//! is written by whoever took it with [`SegmentFiles::open_tail`] or [`SegmentFiles::create`].
+
+use std::collections::VecDeque;
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use parking_lot::RwLock;
+
+use super::disk::{DirEntry, Disk, OpenSegment, Segment, SegmentWriter};
+
+/// The segments of a directory.
+pub(crate) struct SegmentFiles {
+    disk: Arc<dyn Disk>,
+    dir: PathBuf,
+    len: u64,
+    /// Offset up to which bytes may be read when a segment is mapped anew.
+    end: AtomicU64,
+    slots: RwLock<VecDeque<Slot>>,
+}
+
+struct Slot {
+    base: u64,
+    segment: Option<Arc<dyn Segment>>,
+    /// Set by each use, cleared by [`SegmentFiles::unmap_idle`].
+    is_used: std::sync::atomic::AtomicBool,
+}
+
+impl Slot {
+    fn new(base: u64, segment: Option<Arc<dyn Segment>>) -> Self {
+        Self {
+            base,
+            segment,
+            is_used: true.into(),
+        }
+    }
+}
+
+/// A file that does not belong into a directory of segments.
+#[derive(Debug)]
+pub(crate) struct Misfit {
+    pub(crate) path: PathBuf,
+    pub(crate) reason: &'static str,
+}
+
+/// Name of the segment that starts at `base`: 20 decimal digits.
+pub(crate) fn file_name(base: u64) -> String {
+    format!("{base:020}")
+}
+
+fn parse_name(entry: &DirEntry) -> Option<u64> {
+    let is_name = entry.name.len() == 20 && entry.name.bytes().all(|byte| byte.is_ascii_digit());
+    is_name.then(|| entry.name.parse().ok())?
+}
+
+impl SegmentFiles {
+    /// An empty list for a directory that need not exist yet.
+    pub(crate) fn new(disk: Arc<dyn Disk>, dir: PathBuf, len: u64) -> Self {
+        Self {
+            disk,
+            dir,
+            len,
+            end: AtomicU64::new(0),
+            slots: RwLock::default(),
+        }
+    }
+
+    /// Finds the segments of `dir`. An empty last file is removed, a short last one is taken (opening extends it):
+    /// both are what a crash at creation leaves. Everything read later is readable to the segments' ends until
+    /// [`SegmentFiles::set_end`].
+    pub(crate) fn load(
+        disk: Arc<dyn Disk>,
+        dir: PathBuf,
+        len: u64,
+    ) -> io::Result<Result<Self, Misfit>> {
+        let mut entries: Vec<_> = disk
+            .list(&dir)?
+            .into_iter()
+            .filter(|entry| !entry.is_dir)
+            .collect();
+        if let Some(last) = entries.pop_if(|last| last.len == 0) {
+            disk.remove_file(&dir.join(last.name))?;
+        }
+        let mut slots = VecDeque::new();
+        let last = entries.len().saturating_sub(1);
+        for (index, entry) in entries.iter().enumerate() {
+            let misfit = |reason| {
+                Ok(Err(Misfit {
+                    path: dir.join(&entry.name),
+                    reason,
+                }))
+            };
+            let Some(base) = parse_name(entry) else {
+                return misfit("its name is not 20 digits");
+            };
+            if entry.len != len && (index != last || entry.len > len) {
+                return misfit("its length differs");
+            }
+            if !base.is_multiple_of(len) {
+                return misfit("its name is no multiple of the segment length");
+            }
+            slots.push_back(Slot::new(base, None));
+        }
+        let end = slots
+            .back()
+            .map_or(0, |slot: &Slot| slot.base.saturating_add(len));
+        let end = AtomicU64::new(end);
+        Ok(Ok(Self {
+            disk,
+            dir,
+            len,
+            end,
+            slots: RwLock::new(slots),
+        }))
+    }
+
+    /// Length of each segment.
+    pub(crate) fn segment_len(&self) -> u64 {
+        self.len
+    }
+
+    /// Offset of the segment that holds `offset`.
+    pub(crate) fn base_of(&self, offset: u64) -> u64 {
+        offset - offset % self.len
+    }
+
+    /// Offsets of all segments, oldest first.
+    pub(crate) fn bases(&self) -> Vec<u64> {
+        self.slots.read().iter().map(|slot| slot.base).collect()
+    }
+
+    /// Offset of the oldest segment.
+    pub(crate) fn first(&self) -> Option<u64> {
+        self.slots.read().front().map(|slot| slot.base)
+    }
+
+    /// Offset of the newest segment.
+    pub(crate) fn last(&self) -> Option<u64> {
+        self.slots.read().back().map(|slot| slot.base)
+    }
+
+    pub(crate) fn path(&self, base: u64) -> PathBuf {
+        self.dir.join(file_name(base))
+    }
+
+    pub(crate) fn dir(&self) -> &Path {
+        &self.dir
+    }
+
+    /// Sets the offset up to which segments mapped from now on may be read.
+    pub(crate) fn set_end(&self, end: u64) {
+        self.end.store(end, Ordering::Release);
+    }
+
+    /// The segment that holds `offset`, mapped if need be; `None` if there is no such segment.
+    pub(crate) fn segment(&self, offset: u64) -> io::Result<Option<(u64, Arc<dyn Segment>)>> {
+        let base = self.base_of(offset);
+        {
+            let slots = self.slots.read();
+            let Some(slot) = find(&slots, base, self.len) else {
+                return Ok(None);
+            };
+            if !slot.is_used.load(Ordering::Relaxed) {
+                slot.is_used.store(true, Ordering::Relaxed);
+            }
+            if let Some(segment) = &slot.segment {
+                return Ok(Some((base, Arc::clone(segment))));
+            }
+        }
+        let mut slots = self.slots.write();
+        let Ok(at) = slots.binary_search_by_key(&base, |slot| slot.base) else {
+            return Ok(None);
+        };
+        let Some(slot) = slots.get_mut(at) else {
+            return Ok(None);
+        };
+        if let Some(segment) = &slot.segment {
+            return Ok(Some((base, Arc::clone(segment))));
+        }
+        let writer = self.open(base, false)?;
+        let segment = Arc::clone(writer.segment());
+        slot.segment = Some(Arc::clone(&segment));
+        Ok(Some((base, segment)))
+    }
+
+    /// Opens an existing segment for writing; readers use the new mapping from now on.
+    pub(crate) fn open_tail(&self, base: u64) -> io::Result<Box<dyn SegmentWriter>> {
+        let mut slots = self.slots.write();
+        let at = slots.binary_search_by_key(&base, |slot| slot.base);
+        let slot = at
+            .ok()
+            .and_then(|at| slots.get_mut(at))
+            .ok_or(io::ErrorKind::NotFound)?;
+        let writer = self.open(base, false)?;
+        slot.segment = Some(Arc::clone(writer.segment()));
+        Ok(writer)
+    }
+
+    /// Creates a segment, but does not show it to readers: see [`SegmentFiles::add`].
+    pub(crate) fn create(&self, base: u64) -> io::Result<Box<dyn SegmentWriter>> {
+        match self.open(base, true) {
+            // Left by a crash or a failed attempt; nobody has written to it as it is not in the list.
+            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
+                self.disk.remove_file(&self.path(base))?;
+                self.open(base, true)
+            }
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {
+                self.disk.create_dir_all(&self.dir)?;
+                self.open(base, true)
+            }
+            other => other,
+        }
+    }
+
+    /// Shows a created segment to readers. It must follow the others.
+    pub(crate) fn add(&self, base: u64, segment: &Arc<dyn Segment>) {
+        self.slots
+            .write()
+            .push_back(Slot::new(base, Some(Arc::clone(segment))));
+    }
+
+    /// Removes the segment at `base`; ranges of it that are still being read stay valid.
+    pub(crate) fn remove(&self, base: u64) -> io::Result<()> {
+        self.disk.remove_file(&self.path(base))?;
+        self.slots.write().retain(|slot| slot.base != base);
+        Ok(())
+    }
+
+    /// Removes a created segment that was never added.
+    pub(crate) fn discard(&self, base: u64) -> io::Result<()> {
+        self.disk.remove_file(&self.path(base))
+    }
+
+    /// Removes all segments and the directory.
+    pub(crate) fn remove_all(&self) -> io::Result<()> {
+        self.slots.write().clear();
+        self.disk.remove_dir_all(&self.dir)
+    }
+
+    /// Unmaps all segments, so that the next use sees the current end.
+    pub(crate) fn unmap_all(&self) {
+        self.slots
+            .write()
+            .iter_mut()
+            .for_each(|slot| slot.segment = None);
+    }
+
+    /// Unmaps segments, except the newest, that were not used since the last call.
+    pub(crate) fn unmap_idle(&self) {
+        let mut slots = self.slots.write();
+        let older = slots.len().saturating_sub(1);
+        for slot in slots.iter_mut().take(older) {
+            if !std::mem::take(slot.is_used.get_mut()) {
+                slot.segment = None;
+            }
+        }
+    }
+
+    /// When the segment at `base` was last modified.
+    pub(crate) fn modified_ms(&self, base: u64) -> io::Result<i64> {
+        self.disk.modified_ms(&self.path(base))
+    }
+
+    fn open(&self, base: u64, create: bool) -> io::Result<Box<dyn SegmentWriter>> {
+        let end = self.end.load(Ordering::Acquire);
+        let readable = if create { 0 } else { end.saturating_sub(base) };
+        self.disk.open_segment(
+            &self.path(base),
+            OpenSegment {
+                len: self.len,
+                create,
+                readable,
+            },
+        )
+    }
+}
+
+/// The slot of `base`; segments are nearly always consecutive, so its place is computed first.
+fn find(slots: &VecDeque<Slot>, base: u64, len: u64) -> Option<&Slot> {
+    let first = slots.front()?.base;
+    let guess = usize::try_from(base.checked_sub(first)? / len).ok()?;
+    match slots.get(guess) {
+        Some(slot) if slot.base == base => Some(slot),
+        _ => slots
+            .binary_search_by_key(&base, |slot| slot.base)
+            .ok()
+            .and_then(|at| slots.get(at)),
+    }
+}
