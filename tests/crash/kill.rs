@@ -7,9 +7,9 @@ use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, ensure};
-use kerolox_tests::cluster::Cluster;
-use kerolox_tests::tools::say;
-use kerolox_tests::{our_server, wait_for};
+use kerolox_tests::cluster::{Cluster, Kind};
+use kerolox_tests::tools::{self, say};
+use kerolox_tests::wait_for;
 
 use crate::ledger::{self, Place};
 
@@ -60,23 +60,37 @@ fn send(broker: SocketAddr, from: u64, ledger: &Ledger) -> anyhow::Result<()> {
 
 #[test]
 fn no_acknowledged_message_is_lost_by_kill_9() {
-    if let Err(error) = rounds() {
+    if let Err(error) = rounds(Kind::Ours, ROUNDS) {
         panic!("{error:?}");
     }
 }
 
-fn rounds() -> anyhow::Result<()> {
+/// The control: what the test asks of ours, the official broker gives.
+#[test]
+fn nor_is_one_of_the_official_broker() {
+    if tools::missing("kill -9 of the official broker", &["java", "mvn"]) {
+        return;
+    }
+    if let Err(error) = rounds(Kind::Official, 1) {
+        panic!("{error:?}");
+    }
+}
+
+fn rounds(kind: Kind, rounds: u64) -> anyhow::Result<()> {
     let seed = std::env::var("KEROLOX_SEED")
         .ok()
         .and_then(|text| text.parse().ok());
     let seed = seed.unwrap_or_else(|| fastrand::u64(..));
     let mut random = fastrand::Rng::with_seed(seed);
-    say(&format!("kill -9, {ROUNDS} rounds, KEROLOX_SEED={seed}"));
-    let mut cluster = our_server()?;
+    say(&format!(
+        "kill -9 of {}, {rounds} rounds, KEROLOX_SEED={seed}",
+        kind.name()
+    ));
+    let mut cluster = kind.start()?;
     cluster.create_topic(TOPIC, QUEUES)?;
     let ledger = Ledger::default();
     let mut first = 0;
-    for round in 1..=ROUNDS {
+    for round in 1..=rounds {
         let least = random.usize(100..2_000);
         let before = ledger.lock().unwrap_or_else(PoisonError::into_inner).len();
         send_and_kill(&mut cluster, first, least, &ledger)

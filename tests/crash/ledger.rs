@@ -19,10 +19,10 @@ use kerolox_tests::wire::Connection;
 const IN_FLIGHT: usize = 32;
 
 /// Queue and offset.
-pub type Place = (i32, i64);
+pub(crate) type Place = (i32, i64);
 
 /// A body that says its number and carries a checksum of the rest; its length follows from the number.
-pub fn body(number: u64) -> Vec<u8> {
+pub(crate) fn body(number: u64) -> Vec<u8> {
     let mut random = fastrand::Rng::with_seed(number);
     let length = random.usize(20..900);
     let mut body = number.to_be_bytes().to_vec();
@@ -33,7 +33,7 @@ pub fn body(number: u64) -> Vec<u8> {
 }
 
 /// The number of an undamaged body.
-pub fn number(bytes: &[u8]) -> Option<u64> {
+pub(crate) fn number(bytes: &[u8]) -> Option<u64> {
     let (content, checksum) = bytes.split_last_chunk::<4>()?;
     let number = u64::from_be_bytes(*content.first_chunk::<8>()?);
     let is_intact = crc32fast::hash(content) == u32::from_be_bytes(*checksum);
@@ -42,7 +42,7 @@ pub fn number(bytes: &[u8]) -> Option<u64> {
 
 /// Sends numbers from `from` on, step `step`, to the queues of a topic in turn until the connection breaks, and
 /// passes on what the broker acknowledged.
-pub fn send_until_broken(
+pub(crate) fn send_until_broken(
     broker: SocketAddr,
     topic: &str,
     queues: i32,
@@ -98,7 +98,7 @@ pub fn send_until_broken(
 }
 
 /// Everything in a topic, by place; every record is undamaged, every queue without gaps.
-pub fn read_back(
+pub(crate) fn read_back(
     broker: SocketAddr,
     topic: &str,
     queues: i32,

@@ -145,7 +145,7 @@ fn scenario(cluster: &mut Cluster) -> anyhow::Result<()> {
     };
     let producer = done(Producer::start(options))?;
     let admin = done(Admin::start(AdminOptions {
-        name_servers: namesrv.clone(),
+        name_servers: namesrv,
         ..AdminOptions::default()
     }))?;
 
@@ -180,7 +180,7 @@ fn admin_and_batch(admin: &Admin, producer: &Producer, cluster: &Cluster) -> any
         queue_id: 2,
         ..queues[0].clone()
     };
-    let result = done(producer.send_to_queue(message(topic, 50), chosen.clone()))?;
+    let result = done(producer.send_to_queue(message(topic, 50), chosen))?;
     ensure!(result.queue_id == 2, "{result:?}");
     sent.push(message(topic, 50));
 
