@@ -13,7 +13,7 @@ use kerolox_protocol::body::topic::DataVersion;
 use kerolox_protocol::message::name;
 use parking_lot::{Mutex, RwLock};
 
-use super::persist::TableFile;
+use crate::persist::TableFile;
 use crate::config::BrokerConfig;
 use crate::store::disk::Disk;
 

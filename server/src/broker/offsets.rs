@@ -13,7 +13,7 @@ use kerolox_protocol::body::offset::ConsumerOffsetTable;
 use kerolox_protocol::body::topic::DataVersion;
 use parking_lot::Mutex;
 
-use super::persist::TableFile;
+use crate::persist::TableFile;
 use crate::config::BrokerConfig;
 use crate::store::disk::Disk;
 

@@ -17,7 +17,7 @@ use parking_lot::{Mutex, RwLock};
 
 pub use changes::{Changes, TopicChanges};
 
-use super::persist::{Origin, TableFile};
+use crate::persist::{Origin, TableFile};
 use crate::config::BrokerConfig;
 use crate::store::disk::Disk;
 

@@ -95,10 +95,8 @@ fn recorded_headers_survive_decoding_and_encoding() {
             let empty = |value: &serde_json::Value| {
                 value.as_object().is_some_and(serde_json::Map::is_empty)
             };
-            for value in [&mut theirs] {
-                let object = value.as_object_mut().unwrap();
-                object.retain(|_, value| !value.is_null() && !empty(value));
-            }
+            let members = theirs.as_object_mut().unwrap();
+            members.retain(|_, value| !value.is_null() && !empty(value));
             // Some clients write numbers and booleans where the reference writes text.
             if let Some(fields) = theirs.get_mut("extFields").and_then(|f| f.as_object_mut()) {
                 for value in fields.values_mut().filter(|value| !value.is_string()) {

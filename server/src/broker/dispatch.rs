@@ -1,0 +1,143 @@
+// SPDX-License-Identifier: Apache-2.0
+//! Step "dispatch" of the data's way: which processor gets a request.
+//!
+//! Before it: [`crate::net::session`] with all requests of one read. After it: `processor/*`. Sends are collected and
+//! appended together under one short lock of the store; any other request first appends what was collected, so the
+//! requests of a connection take effect in their order.
+
+use std::sync::Arc;
+
+use kerolox_protocol::{Command, RequestCode, ResponseCode};
+
+use super::Broker;
+use super::processor::{
+    broker_info, client, consumer, group_admin, offset, pull, query, send, send_back, topic_admin,
+};
+use crate::net::{Outcome, Replies, Request, Service, Session};
+
+impl Service for Broker {
+    fn handle(&self, session: &Arc<Session>, requests: &mut Vec<Command>, replies: &mut Replies) {
+        let now_ms = self.clock.now_ms();
+        let mut batch = self.take_batch();
+        for (index, command) in requests.iter().enumerate() {
+            if command.is_response() {
+                continue;
+            }
+            let request = Request {
+                command,
+                session,
+                now_ms,
+            };
+            match command.request_code() {
+                RequestCode::SEND_MESSAGE
+                | RequestCode::SEND_MESSAGE_V2
+                | RequestCode::SEND_BATCH_MESSAGE => {
+                    if let Err(refusal) = send::prepare(self, &request, index, &mut batch) {
+                        replies.push(command, refusal);
+                    }
+                }
+                RequestCode::PULL_MESSAGE | RequestCode::LITE_PULL_MESSAGE => {
+                    send::append(self, session, requests, &mut batch, replies);
+                    pull::handle(self, &request, replies);
+                }
+                code => {
+                    send::append(self, session, requests, &mut batch, replies);
+                    match dispatch(self, code, &request) {
+                        Outcome::Reply(reply) => replies.push(command, reply),
+                        Outcome::Parked | Outcome::None => {}
+                    }
+                }
+            }
+        }
+        send::append(self, session, requests, &mut batch, replies);
+        self.put_back(batch);
+    }
+
+    fn closed(&self, session: &Arc<Session>) {
+        self.long_poll.forget(session);
+        client::closed(self, session);
+    }
+}
+
+fn dispatch(broker: &Broker, code: RequestCode, request: &Request<'_>) -> Outcome {
+    match code {
+        RequestCode::CONSUMER_SEND_MSG_BACK => send_back::consumer_send_msg_back(broker, request),
+
+        RequestCode::HEART_BEAT => client::heart_beat(broker, request),
+        RequestCode::UNREGISTER_CLIENT => client::unregister_client(broker, request),
+        RequestCode::CHECK_CLIENT_CONFIG => client::check_client_config(broker, request),
+        RequestCode::GET_CONSUMER_CONNECTION_LIST => {
+            client::get_consumer_connection_list(broker, request)
+        }
+        RequestCode::GET_PRODUCER_CONNECTION_LIST => {
+            client::get_producer_connection_list(broker, request)
+        }
+
+        RequestCode::GET_CONSUMER_LIST_BY_GROUP => {
+            consumer::get_consumer_list_by_group(broker, request)
+        }
+        RequestCode::LOCK_BATCH_MQ => consumer::lock_batch_mq(broker, request),
+        RequestCode::UNLOCK_BATCH_MQ => consumer::unlock_batch_mq(broker, request),
+
+        RequestCode::QUERY_CONSUMER_OFFSET => offset::query_consumer_offset(broker, request),
+        RequestCode::UPDATE_CONSUMER_OFFSET => offset::update_consumer_offset(broker, request),
+        RequestCode::GET_ALL_CONSUMER_OFFSET => offset::get_all_consumer_offset(broker, request),
+        RequestCode::SEARCH_OFFSET_BY_TIMESTAMP => {
+            offset::search_offset_by_timestamp(broker, request)
+        }
+        RequestCode::GET_MAX_OFFSET => offset::get_max_offset(broker, request),
+        RequestCode::GET_MIN_OFFSET => offset::get_min_offset(broker, request),
+        RequestCode::GET_EARLIEST_MSG_STORETIME => {
+            offset::get_earliest_msg_storetime(broker, request)
+        }
+        RequestCode::GET_TOPIC_STATS_INFO => offset::get_topic_stats_info(broker, request),
+
+        RequestCode::VIEW_MESSAGE_BY_ID => query::view_message_by_id(broker, request),
+
+        RequestCode::UPDATE_AND_CREATE_TOPIC => {
+            topic_admin::update_and_create_topic(broker, request)
+        }
+        RequestCode::DELETE_TOPIC_IN_BROKER => topic_admin::delete_topic_in_broker(broker, request),
+        RequestCode::GET_ALL_TOPIC_CONFIG => topic_admin::get_all_topic_config(broker, request),
+        RequestCode::GET_TOPIC_CONFIG => topic_admin::get_topic_config(broker, request),
+        RequestCode::GET_SYSTEM_TOPIC_LIST_FROM_BROKER => {
+            topic_admin::get_system_topic_list_from_broker(broker, request)
+        }
+
+        RequestCode::UPDATE_AND_CREATE_SUBSCRIPTIONGROUP => {
+            group_admin::update_and_create_subscriptiongroup(broker, request)
+        }
+        RequestCode::DELETE_SUBSCRIPTIONGROUP => {
+            group_admin::delete_subscriptiongroup(broker, request)
+        }
+        RequestCode::GET_ALL_SUBSCRIPTIONGROUP_CONFIG => {
+            group_admin::get_all_subscriptiongroup_config(broker, request)
+        }
+        RequestCode::GET_SUBSCRIPTIONGROUP_CONFIG => {
+            group_admin::get_subscriptiongroup_config(broker, request)
+        }
+
+        RequestCode::GET_BROKER_CONFIG => broker_info::get_broker_config(broker, request),
+        RequestCode::GET_BROKER_RUNTIME_INFO => {
+            broker_info::get_broker_runtime_info(broker, request)
+        }
+        code => Outcome::Reply(
+            Command::response(ResponseCode::REQUEST_CODE_NOT_SUPPORTED)
+                .with_remark(format!(" request type {} not supported", code.0)),
+        ),
+    }
+}
+
+impl Broker {
+    fn take_batch(&self) -> send::SendBatch {
+        let spare = self.batches.lock().pop();
+        spare.unwrap_or_else(|| send::SendBatch::new(&self.store))
+    }
+
+    fn put_back(&self, batch: send::SendBatch) {
+        let mut spares = self.batches.lock();
+        if spares.len() < send::SPARE_BATCHES {
+            spares.push(batch);
+        }
+    }
+}

@@ -1,0 +1,96 @@
+// SPDX-License-Identifier: Apache-2.0
+//! Sends that wait for the disk under SYNC_FLUSH: an acknowledgement is a promise.
+//!
+//! The store's thread flushes what many sends appended together and calls [`FlushWaiters::complete`]; a flush that is
+//! later than `syncFlushTimeout` is answered FLUSH_DISK_TIMEOUT by [`FlushWaiters::expire`] (stored, weaker).
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+
+use kerolox_protocol::ResponseCode;
+use parking_lot::Mutex;
+
+use super::Broker;
+use super::processor::send::Ack;
+use crate::config::FlushDiskType;
+use crate::net::{Replies, Session};
+
+#[derive(Debug)]
+struct Waiting {
+    session: Arc<Session>,
+    end_offset: i64,
+    deadline_ms: i64,
+    acks: Vec<Ack>,
+}
+
+/// Answers by the log offset that has to be flushed first.
+#[derive(Debug, Default)]
+pub(super) struct FlushWaiters {
+    waiting: Mutex<VecDeque<Waiting>>,
+}
+
+impl FlushWaiters {
+    /// Parks answers until the log is flushed up to `end_offset`.
+    pub(super) fn park(
+        &self,
+        broker: &Broker,
+        session: &Arc<Session>,
+        end_offset: i64,
+        acks: Vec<Ack>,
+    ) {
+        let deadline_ms = broker.clock.now_ms() + broker.config.sync_flush_timeout;
+        let session = Arc::clone(session);
+        self.waiting.lock().push_back(Waiting {
+            session,
+            end_offset,
+            deadline_ms,
+            acks,
+        });
+        // The flush may have been quicker than this call.
+        self.complete(broker, broker.store.flushed_offset());
+    }
+
+    /// The log is flushed up to `flushed`.
+    pub(super) fn complete(&self, broker: &Broker, flushed: i64) {
+        self.answer(broker, ResponseCode::SUCCESS, |waiting| {
+            waiting.end_offset <= flushed
+        });
+    }
+
+    /// Answers those that waited too long.
+    pub(super) fn expire(&self, broker: &Broker, now_ms: i64) {
+        self.answer(broker, ResponseCode::FLUSH_DISK_TIMEOUT, |waiting| {
+            waiting.deadline_ms <= now_ms
+        });
+    }
+
+    fn answer(&self, broker: &Broker, code: ResponseCode, ready: impl Fn(&Waiting) -> bool) {
+        let mut done = Vec::new();
+        {
+            // Connections append in turn, so the order is nearly that of the offsets; a few look-ups too many are cheap.
+            let mut waiting = self.waiting.lock();
+            let mut at = 0;
+            while at < waiting.len() {
+                if waiting.get(at).is_some_and(&ready) {
+                    done.extend(waiting.remove(at));
+                } else {
+                    at += 1;
+                }
+            }
+        }
+        for waiting in done {
+            let mut replies = Replies::new();
+            for ack in &waiting.acks {
+                ack.write(broker, code, &mut replies);
+            }
+            waiting.session.send_frames(replies.take());
+        }
+    }
+}
+
+impl Broker {
+    /// Whether answers to sends wait for the disk.
+    pub(super) fn waits_for_flush(&self) -> bool {
+        self.config.flush_disk_type == FlushDiskType::Sync
+    }
+}

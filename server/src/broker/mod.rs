@@ -1,0 +1,202 @@
+// SPDX-License-Identifier: Apache-2.0
+//! The broker: topics, groups, offsets and clients around a [`crate::store`].
+//!
+//! Its logic is synchronous and deterministic: a processor is a function from request, state and `now` to an outcome,
+//! requests that wait are parked as data ([`long_poll`], [`flush_wait`]), and timers are data driven by
+//! [`Broker::tick`]. No tokio, no sockets, no threads of its own.
+//!
+//! The way of a request: [`dispatch`] (one `match`) -> `processor/*` -> [`crate::store`] -> [`crate::net::Replies`].
+
+mod dispatch;
+mod flush_wait;
+mod long_poll;
+mod processor;
+mod schedule;
+mod unique_ids;
+
+pub mod clients;
+pub mod groups;
+pub mod locks;
+pub mod offsets;
+pub mod registration;
+pub mod topics;
+
+use std::net::SocketAddr;
+use std::path::Path;
+use std::sync::Arc;
+
+use parking_lot::Mutex;
+
+use crate::config::BrokerConfig;
+use crate::persist;
+use crate::store::clock::Clock;
+use crate::store::disk::Disk;
+use crate::store::{FlushReport, MessageStore, QueueHandle, RecoveryReport, StoreError};
+
+use clients::ClientTable;
+use flush_wait::FlushWaiters;
+use groups::GroupTable;
+use locks::QueueLocks;
+use long_poll::LongPoll;
+use offsets::ConsumerOffsets;
+use processor::send::SendBatch;
+use schedule::DelaySchedule;
+use topics::TopicTable;
+use unique_ids::UniqueIds;
+
+/// Why a broker can not start.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum OpenError {
+    /// The message store could not be opened.
+    #[error("{0}")]
+    Store(#[from] StoreError),
+    /// A file under `config/` could not be read.
+    #[error("{path}: {source}")]
+    State {
+        /// The file.
+        path: String,
+        /// What the system says.
+        source: std::io::Error,
+    },
+}
+
+/// A broker. All methods can be called from any thread.
+pub struct Broker {
+    pub(crate) config: BrokerConfig,
+    pub(crate) store: Arc<MessageStore>,
+    pub(crate) clock: Arc<dyn Clock>,
+    /// Address that clients use, written into every record.
+    pub(crate) store_host: SocketAddr,
+    pub(crate) topics: TopicTable,
+    pub(crate) groups: GroupTable,
+    pub(crate) offsets: ConsumerOffsets,
+    pub(crate) clients: ClientTable,
+    pub(crate) locks: QueueLocks,
+    long_poll: LongPoll,
+    flush_waiters: FlushWaiters,
+    schedule: DelaySchedule,
+    unique_ids: UniqueIds,
+    /// Properties that the broker adds to every message, as text.
+    stamp: String,
+    batches: Mutex<Vec<SendBatch>>,
+}
+
+impl Broker {
+    /// Opens the store and the tables under `config.store_path_root_dir`.
+    ///
+    /// `store_host` is the address that clients use. Nothing listens yet and no thread is started.
+    ///
+    /// # Errors
+    /// [`OpenError`]; nothing was changed on disk when another process holds the directory.
+    pub fn open(
+        config: BrokerConfig,
+        store_host: SocketAddr,
+        disk: Arc<dyn Disk>,
+        clock: Arc<dyn Clock>,
+    ) -> Result<(Arc<Self>, RecoveryReport), OpenError> {
+        let (store, report) =
+            MessageStore::open(config.store_options(), Arc::clone(&disk), Arc::clone(&clock))?;
+        let directory = config.store_path_root_dir.join("config");
+        let state = |path: &Path, source| OpenError::State { path: path.display().to_string(), source };
+        let now_ms = clock.now_ms();
+        let topics = TopicTable::open(&config, &directory, Arc::clone(&disk), now_ms)
+            .map_err(|e| state(&directory.join("topics.json"), e))?;
+        let groups = GroupTable::open(&config, &directory, Arc::clone(&disk), now_ms)
+            .map_err(|e| state(&directory.join("subscriptionGroup.json"), e))?;
+        let offsets = ConsumerOffsets::open(&config, &directory, Arc::clone(&disk), now_ms)
+            .map_err(|e| state(&directory.join("consumerOffset.json"), e))?;
+        let schedule = DelaySchedule::open(&config, &directory, disk, now_ms);
+        topics.adopt(&store.topics(), now_ms);
+        let broker = Self {
+            stamp: processor::send::stamp(&config),
+            store,
+            clock,
+            store_host,
+            topics,
+            groups,
+            offsets,
+            clients: ClientTable::new(&config),
+            locks: QueueLocks::new(),
+            long_poll: LongPoll::default(),
+            flush_waiters: FlushWaiters::default(),
+            schedule,
+            unique_ids: UniqueIds::new(store_host.ip()),
+            batches: Mutex::new(Vec::new()),
+            config,
+        };
+        Ok((Arc::new(broker), report))
+    }
+
+    /// The message store, for the thread that flushes it.
+    pub fn store(&self) -> &Arc<MessageStore> {
+        &self.store
+    }
+
+    /// The configuration.
+    pub fn config(&self) -> &BrokerConfig {
+        &self.config
+    }
+
+    /// The topics, for the registration with name servers.
+    pub fn topics(&self) -> &TopicTable {
+        &self.topics
+    }
+
+    /// Address that clients use.
+    pub fn store_host(&self) -> SocketAddr {
+        self.store_host
+    }
+
+    /// Does what is due: held pulls and flush waits that time out, delayed messages, expiry of clients, persistence.
+    ///
+    /// Call it about every 100 ms; that is the precision of time-outs.
+    pub fn tick(&self, now_ms: i64) {
+        self.flush_waiters.expire(self, now_ms);
+        self.long_poll.expire(self, now_ms);
+        self.schedule.tick(self, now_ms);
+        for session in self.clients.expire(now_ms) {
+            session.close();
+        }
+        self.locks.expire(now_ms);
+        self.offsets.persist_if_due(now_ms);
+    }
+
+    /// The store flushed: completes the sends that waited and wakes the pulls that can be answered now.
+    pub fn flushed(&self, report: &FlushReport) {
+        self.flush_waiters.complete(self, report.flushed);
+        for queue in &report.visible {
+            self.arrived(queue);
+        }
+    }
+
+    /// A unique key for a message that came without one.
+    pub(crate) fn unique_id(&self, now_ms: i64) -> String {
+        self.unique_ids.next(now_ms)
+    }
+
+    /// A message became visible in `queue`.
+    pub(crate) fn arrived(&self, queue: &Arc<QueueHandle>) {
+        if queue.is_watched() {
+            self.long_poll.arrived(self, queue);
+        }
+    }
+
+    /// Persists every table. The store is shut down by its owner afterwards.
+    pub fn persist(&self) {
+        let now_ms = self.clock.now_ms();
+        self.topics.persist(now_ms);
+        self.groups.persist(now_ms);
+        self.offsets.persist(now_ms);
+        self.schedule.persist(now_ms);
+    }
+}
+
+impl std::fmt::Debug for Broker {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Broker").field("store_host", &self.store_host).finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,641 @@
+// SPDX-License-Identifier: Apache-2.0
+//! Step "processor" of the data's way for sends: SEND_MESSAGE, SEND_MESSAGE_V2, SEND_BATCH_MESSAGE.
+//!
+//! Before it: [`super::super::dispatch`]. After it: [`crate::store`]. [`prepare`] checks a request and encodes its
+//! record into the batch, outside any lock; [`append`] stores the whole batch at once and answers. Under SYNC_FLUSH the
+//! answers wait in [`super::super::flush_wait`] until the store flushed. Source: server.md 6, wire.md 5.
+
+use std::sync::Arc;
+
+use kerolox_protocol::body::topic::{TopicConfig, perm};
+use kerolox_protocol::command::ResponseHead;
+use kerolox_protocol::header::send::{
+    SendMessageRequestHeader, SendMessageRequestHeaderV2, SendMessageResponseHeader,
+};
+use kerolox_protocol::message::properties::{self, Properties};
+use kerolox_protocol::message::record::RecordFields;
+use kerolox_protocol::message::{batch, id, name, property, tags};
+use kerolox_protocol::{Command, RequestCode, ResponseCode, SerializeType};
+
+use super::{malformed, reply};
+use crate::broker::Broker;
+use crate::config::BrokerConfig;
+use crate::net::{Replies, Request, Session};
+use crate::store::{AppendBatch, AppendError, Appended, MessageStore, QueueHandle, StoreError};
+
+/// Batches kept for reuse.
+pub(in crate::broker) const SPARE_BATCHES: usize = 16;
+
+/// Properties that make a send leave the fast path: they are stripped, or change where the message goes.
+struct Marks<'a> {
+    tag: Option<&'a str>,
+    unique: Option<&'a str>,
+    /// A property that the broker sets itself is already there.
+    stamped: bool,
+    delay_level: i32,
+    timer: bool,
+    transaction: bool,
+}
+
+/// Sends of one read on their way to the store.
+pub(in crate::broker) struct SendBatch {
+    records: AppendBatch,
+    acks: Vec<Pending>,
+    topic: Option<Arc<TopicConfig>>,
+    queue: Option<Arc<QueueHandle>>,
+    text: String,
+}
+
+#[derive(Debug)]
+struct Pending {
+    /// Index of the request in the read.
+    request: usize,
+    first: usize,
+    count: usize,
+    queue_id: i32,
+    /// A unique key that the broker invented.
+    unique: Option<String>,
+}
+
+/// A stored send whose answer is known but for its code.
+#[derive(Debug)]
+pub(in crate::broker) struct Ack {
+    pub(in crate::broker) serialize_type: SerializeType,
+    pub(in crate::broker) opaque: i32,
+    msg_id: String,
+    queue_id: i32,
+    queue_offset: i64,
+    transaction_id: Option<String>,
+}
+
+impl SendBatch {
+    pub(in crate::broker) fn new(store: &MessageStore) -> Self {
+        Self {
+            records: store.new_batch(),
+            acks: Vec::new(),
+            topic: None,
+            queue: None,
+            text: String::new(),
+        }
+    }
+
+    fn clear(&mut self) {
+        self.records.clear();
+        self.acks.clear();
+        self.topic = None;
+        self.queue = None;
+    }
+}
+
+/// The properties text that the broker adds to every message.
+pub(in crate::broker) fn stamp(config: &BrokerConfig) -> String {
+    let mut text = String::new();
+    properties::append_item(&mut text, property::MSG_REGION, &config.region_id);
+    properties::append_item(&mut text, property::TRACE_ON, trace_on(config));
+    properties::append_item(&mut text, property::CLUSTER, &config.broker_cluster_name);
+    text
+}
+
+fn trace_on(config: &BrokerConfig) -> &'static str {
+    if config.trace_on { "true" } else { "false" }
+}
+
+/// Checks one send and puts its record into `batch`; an error is the answer to give instead.
+pub(in crate::broker) fn prepare(
+    broker: &Broker,
+    request: &Request<'_>,
+    index: usize,
+    batch: &mut SendBatch,
+) -> Result<(), Command> {
+    let command = request.command;
+    let is_long = command.request_code() == RequestCode::SEND_MESSAGE;
+    let header: SendMessageRequestHeaderV2<'_> = if is_long {
+        command
+            .header::<SendMessageRequestHeader<'_>>()
+            .map(Into::into)
+    } else {
+        command.header()
+    }
+    .map_err(|error| refuse(broker, malformed(&error)))?;
+    prepare_header(broker, request, &header, index, batch).map_err(|answer| refuse(broker, answer))
+}
+
+fn prepare_header(
+    broker: &Broker,
+    request: &Request<'_>,
+    header: &SendMessageRequestHeaderV2<'_>,
+    index: usize,
+    batch: &mut SendBatch,
+) -> Result<(), Command> {
+    let topic = topic(broker, request, header, batch)?;
+    let queues = topic.write_queue_nums.max(topic.read_queue_nums);
+    let queue_id = match header.queue_id {
+        id if id >= queues => {
+            return Err(reply(
+                ResponseCode::INVALID_PARAMETER,
+                format!(
+                    "request queueId[{id}] is illegal, topic {} has {queues} queues; Producer: {}",
+                    header.topic,
+                    request.session.peer_text()
+                ),
+            ));
+        }
+        id if id < 0 => fastrand::i32(0..topic.write_queue_nums.max(1)),
+        id => id,
+    };
+    let text = header.properties.unwrap_or_default();
+    let is_batch = header.batch == Some(true)
+        || request.command.request_code() == RequestCode::SEND_BATCH_MESSAGE;
+    if is_batch {
+        return prepare_batch(broker, request, header, queue_id, index, batch);
+    }
+    let marks = marks(text);
+    unsupported(&marks)?;
+    if marks.stamped || marks.delay_level > 0 || name::is_retry_topic(header.topic) {
+        return super::send_back::prepare_rewritten(
+            broker, request, header, queue_id, index, batch,
+        );
+    }
+    let queue = queue(broker, header.topic, queue_id, batch)?;
+    let unique = marks
+        .unique
+        .is_none()
+        .then(|| broker.unique_id(request.now_ms));
+    let tags_code = tags::tags_code(marks.tag);
+    batch.text.clear();
+    if let Some(unique) = &unique {
+        properties::append_item(&mut batch.text, property::UNIQ_KEY, unique);
+    }
+    let first = batch
+        .records
+        .push(
+            &queue,
+            &RecordFields {
+                topic: header.topic,
+                queue_id,
+                flag: header.flag,
+                sys_flag: header.sys_flag,
+                born_timestamp: header.born_timestamp,
+                born_host: request.session.peer(),
+                store_host: broker.store_host,
+                reconsume_times: header.reconsume_times.unwrap_or_default(),
+                prepared_transaction_offset: 0,
+                body: &request.command.body,
+                properties: &[text, &broker.stamp, &batch.text],
+            },
+            tags_code,
+        )
+        .map_err(|error| reply_for(&error))?;
+    batch.acks.push(Pending {
+        request: index,
+        first,
+        count: 1,
+        queue_id,
+        unique,
+    });
+    Ok(())
+}
+
+fn prepare_batch(
+    broker: &Broker,
+    request: &Request<'_>,
+    header: &SendMessageRequestHeaderV2<'_>,
+    queue_id: i32,
+    index: usize,
+    batch: &mut SendBatch,
+) -> Result<(), Command> {
+    let illegal = |what: &str| reply(ResponseCode::MESSAGE_ILLEGAL, what.to_owned());
+    if header.topic.len() > name::MAX_TOPIC_BYTES {
+        return Err(illegal("the topic of a batch is longer than 127 bytes"));
+    }
+    if name::is_retry_topic(header.topic) {
+        return Err(illegal("a batch can not be sent to a retry topic"));
+    }
+    let outer = marks(header.properties.unwrap_or_default());
+    if outer.delay_level > 0 || outer.timer || outer.transaction {
+        return Err(illegal(
+            "a batch can be neither delayed nor part of a transaction",
+        ));
+    }
+    let queue = queue(broker, header.topic, queue_id, batch)?;
+    let first = batch.records.len();
+    batch.records.begin_group();
+    let pushed = push_elements(broker, request, header, queue_id, &queue, batch);
+    if let Err(answer) = pushed {
+        batch.records.abort_group();
+        return Err(answer);
+    }
+    batch.records.end_group();
+    let count = batch.records.len() - first;
+    if count == 0 {
+        return Err(illegal("the batch has no messages"));
+    }
+    batch.acks.push(Pending {
+        request: index,
+        first,
+        count,
+        queue_id,
+        unique: None,
+    });
+    Ok(())
+}
+
+fn push_elements(
+    broker: &Broker,
+    request: &Request<'_>,
+    header: &SendMessageRequestHeaderV2<'_>,
+    queue_id: i32,
+    queue: &Arc<QueueHandle>,
+    batch: &mut SendBatch,
+) -> Result<(), Command> {
+    if request.command.body.len() > broker.config.max_message_size {
+        return Err(reply(
+            ResponseCode::MESSAGE_ILLEGAL,
+            format!(
+                "the batch has {} bytes, maxMessageSize allows {}",
+                request.command.body.len(),
+                broker.config.max_message_size
+            ),
+        ));
+    }
+    for element in batch::elements(&request.command.body) {
+        let element = element.map_err(|error| {
+            reply(
+                ResponseCode::MESSAGE_ILLEGAL,
+                format!("the batch can not be read: {error}"),
+            )
+        })?;
+        let marks = marks(&element.properties);
+        unsupported(&marks)?;
+        if marks.delay_level > 0 {
+            return Err(reply(
+                ResponseCode::MESSAGE_ILLEGAL,
+                "a message of a batch is delayed",
+            ));
+        }
+        batch.text.clear();
+        if marks.unique.is_none() {
+            let unique = broker.unique_id(request.now_ms);
+            properties::append_item(&mut batch.text, property::UNIQ_KEY, &unique);
+        }
+        let tags_code = tags::tags_code(marks.tag);
+        batch
+            .records
+            .push(
+                queue,
+                &RecordFields {
+                    topic: header.topic,
+                    queue_id,
+                    flag: element.flag,
+                    sys_flag: header.sys_flag,
+                    born_timestamp: header.born_timestamp,
+                    born_host: request.session.peer(),
+                    store_host: broker.store_host,
+                    reconsume_times: header.reconsume_times.unwrap_or_default(),
+                    prepared_transaction_offset: 0,
+                    body: element.body,
+                    properties: &[&element.properties, &broker.stamp, &batch.text],
+                },
+                tags_code,
+            )
+            .map_err(|error| reply_for(&error))?;
+    }
+    Ok(())
+}
+
+/// The topic of a send: known, or created from its default topic.
+fn topic(
+    broker: &Broker,
+    request: &Request<'_>,
+    header: &SendMessageRequestHeaderV2<'_>,
+    batch: &mut SendBatch,
+) -> Result<Arc<TopicConfig>, Command> {
+    if let Some(topic) = batch
+        .topic
+        .as_ref()
+        .filter(|topic| topic.topic_name == header.topic)
+    {
+        return Ok(Arc::clone(topic));
+    }
+    let topic = match broker.topics.get(header.topic) {
+        Some(topic) => topic,
+        None => create_topic(broker, request, header)?,
+    };
+    if !name::is_send_allowed(header.topic) {
+        return Err(reply(
+            ResponseCode::NO_PERMISSION,
+            format!("Sending message to topic[{}] is forbidden.", header.topic),
+        ));
+    }
+    if !perm::is_writable(broker.config.broker_permission) && topic.order {
+        return Err(reply(
+            ResponseCode::NO_PERMISSION,
+            format!(
+                "the broker[{}] sending message is forbidden",
+                broker.store_host
+            ),
+        ));
+    }
+    batch.topic = Some(Arc::clone(&topic));
+    batch.queue = None;
+    Ok(topic)
+}
+
+fn create_topic(
+    broker: &Broker,
+    request: &Request<'_>,
+    header: &SendMessageRequestHeaderV2<'_>,
+) -> Result<Arc<TopicConfig>, Command> {
+    name::check_topic(header.topic)
+        .map_err(|error| reply(ResponseCode::INVALID_PARAMETER, error.to_string()))?;
+    if !name::is_send_allowed(header.topic) {
+        return Err(reply(
+            ResponseCode::NO_PERMISSION,
+            format!("Sending message to topic[{}] is forbidden.", header.topic),
+        ));
+    }
+    broker
+        .topics
+        .create_on_send(
+            header.topic,
+            header.default_topic,
+            header.default_topic_queue_nums,
+            0,
+            request.now_ms,
+        )
+        .map_err(|remark| reply(ResponseCode::TOPIC_NOT_EXIST, remark))
+}
+
+fn queue(
+    broker: &Broker,
+    topic: &str,
+    queue_id: i32,
+    batch: &mut SendBatch,
+) -> Result<Arc<QueueHandle>, Command> {
+    if let Some(queue) = batch
+        .queue
+        .as_ref()
+        .filter(|queue| queue.queue_id() == queue_id)
+    {
+        return Ok(Arc::clone(queue));
+    }
+    let queue = broker
+        .store
+        .queue(topic, queue_id)
+        .map_err(|error| reply_for(&error))?;
+    batch.queue = Some(Arc::clone(&queue));
+    Ok(queue)
+}
+
+fn marks(text: &str) -> Marks<'_> {
+    let mut marks = Marks {
+        tag: None,
+        unique: None,
+        stamped: false,
+        delay_level: 0,
+        timer: false,
+        transaction: false,
+    };
+    for (name, value) in properties::scan(text) {
+        match name {
+            property::TAGS => marks.tag = Some(value),
+            property::UNIQ_KEY => marks.unique = Some(value),
+            property::DELAY => marks.delay_level = value.parse().unwrap_or_default(),
+            property::TRAN_MSG => marks.transaction = value.eq_ignore_ascii_case("true"),
+            property::TIMER_DELAY_SEC | property::TIMER_DELAY_MS | property::TIMER_DELIVER_MS => {
+                marks.timer = true;
+            }
+            property::MSG_REGION | property::TRACE_ON | property::CLUSTER | property::POP_CK => {
+                marks.stamped = true;
+            }
+            _ => {}
+        }
+    }
+    marks
+}
+
+/// Refuses what this broker can not do yet, instead of storing it as something else.
+fn unsupported(marks: &Marks<'_>) -> Result<(), Command> {
+    if marks.transaction {
+        return Err(reply(
+            ResponseCode::NO_PERMISSION,
+            "transaction messages are not supported by this broker, send without TRAN_MSG",
+        ));
+    }
+    if marks.timer && marks.delay_level == 0 {
+        return Err(reply(
+            ResponseCode::SYSTEM_ERROR,
+            "timer message is not enabled on this broker (timerWheelEnable), use a delay level",
+        ));
+    }
+    Ok(())
+}
+
+impl SendBatch {
+    /// Puts a record whose properties were rewritten into the batch.
+    pub(super) fn push_rewritten(
+        &mut self,
+        index: usize,
+        answered_queue: i32,
+        queue: &Arc<QueueHandle>,
+        fields: &RecordFields<'_>,
+        properties: &Properties,
+        delay_ms: Option<i64>,
+        unique: String,
+    ) -> Result<(), Command> {
+        let text = properties.to_text();
+        let fields = RecordFields {
+            properties: &[&text],
+            ..*fields
+        };
+        let pushed = match delay_ms {
+            Some(delay_ms) => self.records.push_delayed(queue, &fields, delay_ms),
+            None => self.records.push(
+                queue,
+                &fields,
+                tags::tags_code(properties.get(property::TAGS)),
+            ),
+        };
+        let first = pushed.map_err(|error| reply_for(&error))?;
+        let unique = Some(unique);
+        self.acks.push(Pending {
+            request: index,
+            first,
+            count: 1,
+            queue_id: answered_queue,
+            unique,
+        });
+        Ok(())
+    }
+}
+
+/// Stores what was prepared and answers, or parks the answers until the store flushed.
+pub(in crate::broker) fn append(
+    broker: &Broker,
+    session: &Arc<Session>,
+    requests: &[Command],
+    batch: &mut SendBatch,
+    replies: &mut Replies,
+) {
+    if batch.acks.is_empty() {
+        return;
+    }
+    let outcome = broker.store.append(&mut batch.records);
+    let waits = broker.waits_for_flush();
+    let mut msg_id = String::with_capacity(64);
+    let mut parked = Vec::new();
+    for pending in &batch.acks {
+        let Some(command) = requests.get(pending.request) else {
+            continue;
+        };
+        if command.is_oneway() {
+            continue;
+        }
+        let results = batch.records.results();
+        let range = pending.first..pending.first + pending.count;
+        let stored = stored(broker, results.get(range).unwrap_or_default(), &mut msg_id);
+        let queue_offset = match stored {
+            Ok(offset) => offset,
+            Err(error) => {
+                replies.push(
+                    command,
+                    refuse(broker, reply_for(&StoreError::Append(error))),
+                );
+                continue;
+            }
+        };
+        let properties = if command.request_code() == RequestCode::SEND_MESSAGE {
+            command.ext.get("properties")
+        } else {
+            command.ext.get("i")
+        };
+        let transaction_id = pending
+            .unique
+            .as_deref()
+            .or_else(|| properties::find(properties.unwrap_or_default(), property::UNIQ_KEY));
+        if waits && waits_for_store(properties.unwrap_or_default()) {
+            parked.push(Ack {
+                serialize_type: command.serialize_type,
+                opaque: command.opaque,
+                msg_id: msg_id.clone(),
+                queue_id: pending.queue_id,
+                queue_offset,
+                transaction_id: transaction_id.map(str::to_owned),
+            });
+            continue;
+        }
+        let head = ResponseHead {
+            serialize_type: command.serialize_type,
+            code: ResponseCode::SUCCESS,
+            opaque: command.opaque,
+            remark: None,
+        };
+        let queue_id = pending.queue_id;
+        replies.response(
+            &head,
+            &answer(broker, &msg_id, queue_id, queue_offset, transaction_id),
+            0,
+        );
+    }
+    for queue in batch.records.arrivals() {
+        broker.arrived(queue);
+    }
+    batch.clear();
+    if !parked.is_empty() {
+        broker
+            .flush_waiters
+            .park(broker, session, outcome.end_offset, parked);
+    }
+}
+
+/// `WAIT=false` asks for an answer that does not wait for the disk.
+fn waits_for_store(properties: &str) -> bool {
+    properties::find(properties, property::WAIT).is_none_or(|wait| wait != "false")
+}
+
+fn answer<'a>(
+    broker: &'a Broker,
+    msg_id: &'a str,
+    queue_id: i32,
+    queue_offset: i64,
+    transaction_id: Option<&'a str>,
+) -> SendMessageResponseHeader<'a> {
+    SendMessageResponseHeader {
+        msg_id,
+        queue_id,
+        queue_offset,
+        transaction_id,
+        batch_uniq_id: None,
+        recall_handle: None,
+        region: Some(&broker.config.region_id),
+        trace_on: Some(trace_on(&broker.config)),
+    }
+}
+
+impl Ack {
+    /// The answer, once it is known how the flush went.
+    pub(in crate::broker) fn write(&self, broker: &Broker, code: ResponseCode, out: &mut Replies) {
+        let head = ResponseHead {
+            serialize_type: self.serialize_type,
+            code,
+            opaque: self.opaque,
+            remark: None,
+        };
+        let transaction_id = self.transaction_id.as_deref();
+        out.response(
+            &head,
+            &answer(
+                broker,
+                &self.msg_id,
+                self.queue_id,
+                self.queue_offset,
+                transaction_id,
+            ),
+            0,
+        );
+    }
+}
+
+/// Offset of the first record and, in `msg_id`, the ids of all, joined by commas.
+fn stored(
+    broker: &Broker,
+    results: &[Result<Appended, AppendError>],
+    msg_id: &mut String,
+) -> Result<i64, AppendError> {
+    msg_id.clear();
+    let mut first = None;
+    for result in results {
+        let appended = (*result)?;
+        if first.is_none() {
+            first = Some(appended.queue_offset);
+        } else {
+            msg_id.push(',');
+        }
+        id::push_offset_id(msg_id, broker.store_host, appended.physical_offset);
+    }
+    first.ok_or(AppendError::Closed)
+}
+
+/// A refusal with the fields that clients expect of every answer to a send.
+fn refuse(broker: &Broker, answer: Command) -> Command {
+    let mut answer = answer;
+    answer
+        .ext
+        .set(property::MSG_REGION, &broker.config.region_id);
+    answer.ext.set(property::TRACE_ON, trace_on(&broker.config));
+    answer
+}
+
+/// The response code and remark of a record that was not stored. Source: store.md 5.5.
+pub(super) fn reply_for(error: &StoreError) -> Command {
+    let code = match error {
+        StoreError::MessageIllegal { .. } | StoreError::PropertiesTooLong { .. } => {
+            ResponseCode::MESSAGE_ILLEGAL
+        }
+        StoreError::IllegalName { .. } => ResponseCode::INVALID_PARAMETER,
+        StoreError::Append(AppendError::CreateSegment) => ResponseCode::SYSTEM_ERROR,
+        StoreError::Append(AppendError::QueueDeleted) => ResponseCode::TOPIC_NOT_EXIST,
+        _ => ResponseCode::SERVICE_NOT_AVAILABLE,
+    };
+    reply(code, error.to_string())
+}

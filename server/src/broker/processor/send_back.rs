@@ -1,0 +1,308 @@
+// SPDX-License-Identifier: Apache-2.0
+//! Messages that are stored in another form than they were sent: retries, dead letters, delays.
+//!
+//! CONSUMER_SEND_MSG_BACK copies a stored message to the group's retry topic, delayed by the next level, or to its dead
+//! letter topic. Sends with a delay level go to the schedule topic until they are due. Source: server.md 6.2, 6.5, 13;
+//! store.md 9.1.
+
+use std::sync::Arc;
+
+use kerolox_protocol::body::topic::perm;
+use kerolox_protocol::header::send::{
+    ConsumerSendMsgBackRequestHeader, SendMessageRequestHeaderV2,
+};
+use kerolox_protocol::message::properties::Properties;
+use kerolox_protocol::message::record::{self, RecordFields};
+use kerolox_protocol::message::{MessageExt, name, property, tags};
+use kerolox_protocol::{Command, ResponseCode, version};
+
+use super::send::{SendBatch, reply_for};
+use super::{refused, reply};
+use crate::broker::Broker;
+use crate::net::{Outcome, Request};
+use crate::store::StoreError;
+
+/// Delay level of the first retry: 10 s.
+const FIRST_RETRY_LEVEL: i32 = 3;
+
+/// Where a message goes and what it carries.
+struct Target {
+    topic: String,
+    queue_id: i32,
+    properties: Properties,
+    delay_ms: Option<i64>,
+}
+
+impl Target {
+    /// Parks the message in the schedule topic if it carries a delay level.
+    fn delayed(mut self, broker: &Broker) -> Self {
+        let level = self
+            .properties
+            .get(property::DELAY)
+            .and_then(|level| level.parse().ok());
+        let Some(level) = level.filter(|level: &i32| *level > 0) else {
+            return self;
+        };
+        let level = level.min(broker.schedule.max_level());
+        self.properties
+            .set(property::REAL_TOPIC, std::mem::take(&mut self.topic));
+        self.properties
+            .set(property::REAL_QID, self.queue_id.to_string());
+        for timer in [
+            property::TIMER_DELAY_SEC,
+            property::TIMER_DELAY_MS,
+            property::TIMER_DELIVER_MS,
+        ] {
+            self.properties.remove(timer);
+        }
+        self.delay_ms = Some(broker.schedule.delay_ms(level));
+        self.topic = name::SCHEDULE_TOPIC.to_owned();
+        self.queue_id = level - 1;
+        self
+    }
+}
+
+/// Prepares a send that carries broker properties, a delay level, or goes to a retry topic.
+pub(super) fn prepare_rewritten(
+    broker: &Broker,
+    request: &Request<'_>,
+    header: &SendMessageRequestHeaderV2<'_>,
+    queue_id: i32,
+    index: usize,
+    batch: &mut SendBatch,
+) -> Result<(), Command> {
+    let mut properties = Properties::from_text(header.properties.unwrap_or_default());
+    properties.remove(property::POP_CK);
+    properties.set(property::MSG_REGION, broker.config.region_id.clone());
+    properties.set(
+        property::TRACE_ON,
+        if broker.config.trace_on {
+            "true"
+        } else {
+            "false"
+        },
+    );
+    properties.set(property::CLUSTER, broker.config.broker_cluster_name.clone());
+    let unique = match properties.get(property::UNIQ_KEY) {
+        Some(unique) => unique.to_owned(),
+        None => broker.unique_id(request.now_ms),
+    };
+    properties.set(property::UNIQ_KEY, unique.clone());
+    let mut target = Target {
+        topic: header.topic.to_owned(),
+        queue_id,
+        properties,
+        delay_ms: None,
+    };
+    if let Some(group) = header.topic.strip_prefix(name::RETRY_PREFIX) {
+        dead_letter_if_worn_out(broker, request, header, group, &mut target)?;
+    }
+    let target = target.delayed(broker);
+    let queue = broker
+        .store
+        .queue(&target.topic, target.queue_id)
+        .map_err(|error| reply_for(&error))?;
+    let fields = RecordFields {
+        topic: &target.topic,
+        queue_id: target.queue_id,
+        flag: header.flag,
+        sys_flag: header.sys_flag,
+        born_timestamp: header.born_timestamp,
+        born_host: request.session.peer(),
+        store_host: broker.store_host,
+        reconsume_times: header.reconsume_times.unwrap_or_default(),
+        prepared_transaction_offset: 0,
+        body: &request.command.body,
+        properties: &[],
+    };
+    let properties = &target.properties;
+    batch.push_rewritten(
+        index,
+        queue_id,
+        &queue,
+        &fields,
+        properties,
+        target.delay_ms,
+        unique,
+    )
+}
+
+/// A consumer that sends a retry itself: too many tries go to the dead letter topic.
+fn dead_letter_if_worn_out(
+    broker: &Broker,
+    request: &Request<'_>,
+    header: &SendMessageRequestHeaderV2<'_>,
+    group: &str,
+    target: &mut Target,
+) -> Result<(), Command> {
+    let Some(config) = broker.groups.find(group, request.now_ms) else {
+        return Err(reply(
+            ResponseCode::SUBSCRIPTION_GROUP_NOT_EXIST,
+            format!("subscription group [{group}] does not exist"),
+        ));
+    };
+    let max = header
+        .max_reconsume_times
+        .filter(|_| request.command.version >= version::V3_4_9)
+        .unwrap_or(config.retry_max_times);
+    let worn_out = header.reconsume_times.unwrap_or_default() > max;
+    if worn_out || broker.locks.is_group_locked(group, request.now_ms) {
+        target.topic = name::dlq_topic(group);
+        target.queue_id = 0;
+        target.properties.remove(property::DELAY);
+        broker.topics.create_on_send_back(
+            &target.topic,
+            1,
+            perm::READ | perm::WRITE,
+            request.now_ms,
+        );
+    }
+    Ok(())
+}
+
+/// CONSUMER_SEND_MSG_BACK: another try later, or the dead letter topic.
+pub(in crate::broker) fn consumer_send_msg_back(broker: &Broker, request: &Request<'_>) -> Outcome {
+    let header = match request
+        .command
+        .header::<ConsumerSendMsgBackRequestHeader<'_>>()
+    {
+        Ok(header) => header,
+        Err(error) => return refused(&error),
+    };
+    match send_back(broker, request, &header) {
+        Ok(()) => Outcome::Reply(Command::response(ResponseCode::SUCCESS)),
+        Err(answer) => Outcome::Reply(answer),
+    }
+}
+
+fn send_back(
+    broker: &Broker,
+    request: &Request<'_>,
+    header: &ConsumerSendMsgBackRequestHeader<'_>,
+) -> Result<(), Command> {
+    let group = header.group;
+    let Some(config) = broker.groups.find(group, request.now_ms) else {
+        return Err(reply(
+            ResponseCode::SUBSCRIPTION_GROUP_NOT_EXIST,
+            format!("subscription group [{group}] does not exist"),
+        ));
+    };
+    if !perm::is_writable(broker.config.broker_permission) {
+        return Err(reply(
+            ResponseCode::NO_PERMISSION,
+            format!(
+                "the broker[{}] sending message is forbidden",
+                broker.store_host
+            ),
+        ));
+    }
+    if config.retry_queue_nums <= 0 {
+        return Ok(());
+    }
+    let missing = || {
+        reply(
+            ResponseCode::SYSTEM_ERROR,
+            format!("look message by offset failed, {}", header.offset),
+        )
+    };
+    let bytes = broker.store.record_at(header.offset).ok_or_else(missing)?;
+    let message = record::decode(&bytes).map_err(|_| missing())?;
+    let max = header
+        .max_reconsume_times
+        .filter(|_| request.command.version >= version::V3_4_9)
+        .unwrap_or(config.retry_max_times);
+    let mut properties = message.message.properties.clone();
+    if properties.get(property::RETRY_TOPIC).is_none() {
+        properties.set(property::RETRY_TOPIC, message.message.topic.clone());
+    }
+    if properties.get(property::ORIGIN_MESSAGE_ID).is_none() {
+        properties.set(property::ORIGIN_MESSAGE_ID, message.message_id());
+    }
+    let dead = message.reconsume_times >= max || header.delay_level < 0;
+    let (topic, queues) = if dead {
+        properties.remove(property::DELAY);
+        (name::dlq_topic(group), 1)
+    } else {
+        let level = match header.delay_level {
+            0 => FIRST_RETRY_LEVEL + message.reconsume_times,
+            level => level,
+        };
+        properties.set(property::DELAY, level.to_string());
+        (name::retry_topic(group), config.retry_queue_nums)
+    };
+    let kept =
+        broker
+            .topics
+            .create_on_send_back(&topic, queues, perm::READ | perm::WRITE, request.now_ms);
+    if !perm::is_writable(kept.perm) {
+        return Err(reply(
+            ResponseCode::NO_PERMISSION,
+            format!("the topic[{topic}] sending message is forbidden"),
+        ));
+    }
+    let queue_id = fastrand::i32(0..kept.write_queue_nums.max(1));
+    let target = Target {
+        topic,
+        queue_id,
+        properties,
+        delay_ms: None,
+    }
+    .delayed(broker);
+    let times = message.reconsume_times.saturating_add(1);
+    broker
+        .put_copy(
+            &message,
+            times,
+            &target.topic,
+            target.queue_id,
+            &target.properties,
+            target.delay_ms,
+        )
+        .map_err(|error| reply_for(&error))
+}
+
+impl Broker {
+    /// Stores a copy of `message` under another topic and queue. It is not waited for on disk.
+    pub(in crate::broker) fn put_copy(
+        &self,
+        message: &MessageExt,
+        reconsume_times: i32,
+        topic: &str,
+        queue_id: i32,
+        properties: &Properties,
+        delay_ms: Option<i64>,
+    ) -> Result<(), StoreError> {
+        let queue = self.store.queue(topic, queue_id)?;
+        let text = properties.to_text();
+        let fields = RecordFields {
+            topic,
+            queue_id,
+            flag: message.message.flag,
+            sys_flag: message.sys_flag,
+            born_timestamp: message.born_timestamp,
+            born_host: message.born_host,
+            store_host: self.store_host,
+            reconsume_times,
+            prepared_transaction_offset: 0,
+            body: &message.message.body,
+            properties: &[&text],
+        };
+        let mut records = self.store.new_batch();
+        match delay_ms {
+            Some(delay_ms) => records.push_delayed(&queue, &fields, delay_ms)?,
+            None => {
+                let tags_code = tags::tags_code(properties.get(property::TAGS));
+                records.push(&queue, &fields, tags_code)?
+            }
+        };
+        self.store.append(&mut records);
+        for result in records.results() {
+            (*result)?;
+        }
+        let arrivals: Vec<_> = records.arrivals().map(Arc::clone).collect();
+        for queue in &arrivals {
+            self.arrived(queue);
+        }
+        Ok(())
+    }
+}

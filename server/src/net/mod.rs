@@ -1,0 +1,15 @@
+// SPDX-License-Identifier: Apache-2.0
+//! Sockets of the servers: [`listener`] accepts, [`session`] reads frames and writes replies, [`replies`] collects
+//! what one read produced, [`service`] is what a server implements.
+//!
+//! Invariant: nothing here knows what a request means.
+
+pub mod listener;
+pub mod replies;
+pub mod service;
+pub mod session;
+
+pub use listener::{Listener, ListenerOptions};
+pub use replies::Replies;
+pub use service::{Outcome, Request, Service};
+pub use session::{Session, SessionId};

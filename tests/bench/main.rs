@@ -1,0 +1,187 @@
+// SPDX-License-Identifier: Apache-2.0
+//! Benchmarks side by side: `kerolox bench` on this server and on the official broker in turn, in one run, with the
+//! ratios. Machines are noisy: read the ratios, and CPU time a message first.
+//!
+//! `cargo xtask bench` builds what it needs and calls this; `--seconds N` sets the length of a measurement, `--only NAME`
+//! picks workloads, `--json FILE` keeps every figure.
+
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use anyhow::{Context, Result, bail};
+use kerolox_tests::cluster::Cluster;
+use serde_json::{Value, json};
+
+/// One measurement, and what is promised of it against the reference in the same run.
+struct Workload {
+    name: &'static str,
+    arguments: &'static [&'static str],
+    /// At least this many times the reference's messages a second.
+    rate: f64,
+    /// At most this much server CPU a message, microseconds.
+    cpu_us: Option<f64>,
+    /// At most this share of the reference's median latency.
+    p50: Option<f64>,
+}
+
+const WORKLOADS: &[Workload] = &[
+    Workload {
+        name: "send pipelined",
+        arguments: &["send", "--connections", "8", "--in-flight", "64"],
+        rate: 5.0,
+        cpu_us: Some(6.0),
+        p50: None,
+    },
+    Workload {
+        name: "send pipelined, binary headers",
+        arguments: &["send", "--connections", "8", "--in-flight", "64", "--header", "binary"],
+        rate: 5.0,
+        cpu_us: Some(6.0),
+        p50: None,
+    },
+    Workload {
+        name: "send one in flight",
+        arguments: &["send", "--connections", "1", "--in-flight", "1"],
+        rate: 1.8,
+        cpu_us: None,
+        p50: Some(0.5),
+    },
+    Workload {
+        name: "send batches of 32",
+        arguments: &["send", "--connections", "8", "--in-flight", "8", "--batch", "32"],
+        rate: 1.0,
+        cpu_us: None,
+        p50: None,
+    },
+    Workload {
+        name: "pull",
+        arguments: &["pull", "--connections", "8", "--in-flight", "8", "--batch", "32"],
+        rate: 3.0,
+        cpu_us: Some(2.0),
+        p50: None,
+    },
+];
+
+struct Options {
+    seconds: f64,
+    only: Option<String>,
+    json: Option<PathBuf>,
+}
+
+fn main() -> Result<()> {
+    let options = options()?;
+    let kerolox = kerolox_tests::ours::program("kerolox")?;
+    let chosen: Vec<&Workload> = WORKLOADS
+        .iter()
+        .filter(|workload| options.only.as_deref().is_none_or(|only| workload.name.contains(only)))
+        .collect();
+    if chosen.is_empty() {
+        bail!("--only names no workload; there are: {}", names());
+    }
+    let ours = measure("ours", &kerolox, kerolox_tests::our_server, &chosen, options.seconds)?;
+    let official = kerolox_tests::official_cluster;
+    let reference = measure("official", &kerolox, official, &chosen, options.seconds)?;
+    print(&chosen, &ours, &reference);
+    if let Some(file) = options.json {
+        let all: Vec<Value> = chosen
+            .iter()
+            .zip(ours.iter().zip(&reference))
+            .map(|(workload, (ours, reference))| {
+                json!({"workload": workload.name, "ours": ours, "official": reference})
+            })
+            .collect();
+        std::fs::write(&file, serde_json::to_string_pretty(&all)?)
+            .with_context(|| format!("writing {}", file.display()))?;
+    }
+    Ok(())
+}
+
+fn names() -> String {
+    WORKLOADS.iter().map(|workload| workload.name).collect::<Vec<_>>().join("; ")
+}
+
+fn options() -> Result<Options> {
+    let mut options = Options { seconds: 5.0, only: None, json: None };
+    let mut arguments = std::env::args().skip(1);
+    while let Some(name) = arguments.next() {
+        let value = arguments.next().with_context(|| format!("{name} needs a value"))?;
+        match name.as_str() {
+            "--seconds" => options.seconds = value.parse().context("--seconds takes a number")?,
+            "--only" => options.only = Some(value),
+            "--json" => options.json = Some(value.into()),
+            _ => bail!("unknown argument {name}, allowed are --seconds, --only, --json"),
+        }
+    }
+    Ok(options)
+}
+
+fn measure(
+    label: &str,
+    kerolox: &Path,
+    start: impl Fn() -> Result<Cluster>,
+    workloads: &[&Workload],
+    seconds: f64,
+) -> Result<Vec<Value>> {
+    let mut cluster = start()?;
+    let pid = cluster.broker_pid().context("the broker's process is gone")?;
+    let mut results = Vec::new();
+    for (index, workload) in workloads.iter().enumerate() {
+        eprintln!("== {label}: {}", workload.name);
+        let output = Command::new(kerolox)
+            .arg("bench")
+            .args(workload.arguments)
+            .args(["--broker", &cluster.broker_addr().to_string()])
+            .args(["--topic", &format!("Bench{index}")])
+            .args(["--server-pid", &pid.to_string()])
+            .args(["--seconds", &seconds.to_string()])
+            // A JVM needs its compiler to have seen the path.
+            .args(["--warm-up", if label == "ours" { "2" } else { "8" }])
+            .args(["--json", "-", "--quiet"])
+            .output()
+            .context("kerolox bench could not be started")?;
+        let text = String::from_utf8_lossy(&output.stdout);
+        if !output.status.success() {
+            bail!("{label}, {}: {}{text}", workload.name, String::from_utf8_lossy(&output.stderr));
+        }
+        eprint!("{}", text.split_once("\n{").map_or("", |(table, _)| table));
+        eprintln!();
+        let json = text.find('{').and_then(|at| text.get(at..)).context("no JSON in the output")?;
+        results.push(serde_json::from_str(json)?);
+    }
+    cluster.stop()?;
+    Ok(results)
+}
+
+fn number(value: &Value, path: &[&str]) -> f64 {
+    path.iter().fold(value, |value, name| &value[*name]).as_f64().unwrap_or(f64::NAN)
+}
+
+#[expect(clippy::print_stdout, reason = "the result of a command line tool")]
+fn print(workloads: &[&Workload], ours: &[Value], reference: &[Value]) {
+    println!(
+        "| workload | ours msg/s | official msg/s | ratio | wanted | ours CPU us | official CPU us | wanted | \
+         ours p50 us | official p50 us | ratio | wanted |"
+    );
+    println!("|---|---|---|---|---|---|---|---|---|---|---|---|");
+    for (workload, (ours, reference)) in workloads.iter().zip(ours.iter().zip(reference)) {
+        let rate = [ours, reference].map(|value| number(value, &["messages_per_second"]));
+        let cpu = [ours, reference].map(|value| number(value, &["server_cpu_us_per_message"]));
+        let p50 = [ours, reference].map(|value| number(value, &["latency_us", "p50"]));
+        let at_most = |limit: Option<f64>| limit.map_or("-".to_owned(), |limit| format!("<= {limit}"));
+        println!(
+            "| {} | {:.0} | {:.0} | {:.2} | >= {} | {:.2} | {:.2} | {} | {:.0} | {:.0} | {:.2} | {} |",
+            workload.name,
+            rate[0],
+            rate[1],
+            rate[0] / rate[1],
+            workload.rate,
+            cpu[0],
+            cpu[1],
+            at_most(workload.cpu_us),
+            p50[0],
+            p50[1],
+            p50[0] / p50[1],
+            at_most(workload.p50)
+        );
+    }
+}
