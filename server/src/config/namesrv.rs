@@ -29,8 +29,6 @@ keys! {
         "deleteTopicWithBrokerRegistration" delete_topic_with_broker_registration: bool = false,
         /// A slave may act as master.
         "supportActingMaster" support_acting_master: bool = false,
-        /// Members of a set are told when its smallest id changes.
-        "notifyMinBrokerIdChanged" notify_min_broker_id_changed: bool = false,
         /// Seconds after which a silent connection is closed.
         "serverChannelMaxIdleTimeSeconds" server_channel_max_idle_time_seconds: u64 = 120,
     }

@@ -200,6 +200,7 @@ pub(super) const INERT: &[&str] = &[
     "metricsPromExporterPort",
     "minInSyncReplicas",
     "needWaitForService",
+    "notifyMinBrokerIdChanged",
     "offsetCheckInSlave",
     "osPageCacheBusyTimeOutMills",
     "popCkMaxBufferSize",

@@ -1,0 +1,50 @@
+// SPDX-License-Identifier: Apache-2.0
+//! Why a processor answers with an error: response code and remark in one place.
+
+use kerolox_protocol::body::BodyError;
+use kerolox_protocol::header::HeaderError;
+use kerolox_protocol::{Command, ResponseCode};
+
+use crate::net::Outcome;
+
+/// A request that is answered with an error code.
+#[derive(Debug)]
+pub(crate) struct Refusal {
+    code: ResponseCode,
+    remark: String,
+}
+
+impl Refusal {
+    /// The remark should name the thing, its value and what is allowed.
+    pub(crate) fn new(code: ResponseCode, remark: impl Into<String>) -> Self {
+        Self {
+            code,
+            remark: remark.into(),
+        }
+    }
+}
+
+impl From<HeaderError> for Refusal {
+    fn from(error: HeaderError) -> Self {
+        Self::new(ResponseCode::SYSTEM_ERROR, error.to_string())
+    }
+}
+
+impl From<BodyError> for Refusal {
+    fn from(error: BodyError) -> Self {
+        Self::new(ResponseCode::SYSTEM_ERROR, error.to_string())
+    }
+}
+
+/// A success without fields and body.
+pub(crate) fn success() -> Command {
+    Command::response(ResponseCode::SUCCESS)
+}
+
+/// Runs a processor that may end early with a refusal.
+pub(crate) fn answer(process: impl FnOnce() -> Result<Command, Refusal>) -> Outcome {
+    Outcome::Reply(match process() {
+        Ok(reply) => reply,
+        Err(Refusal { code, remark }) => Command::response(code).with_remark(remark),
+    })
+}
