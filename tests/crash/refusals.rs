@@ -9,14 +9,15 @@ use std::time::Duration;
 
 use kerolox_tests::process::Process;
 use kerolox_tests::{our_server, ours};
+use tempfile::TempDir;
 
 const ANY: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(Ipv4Addr::LOCALHOST), 0);
 
 /// Runs one of our programs, which has to end by itself with a code that is not 0, and returns the one line it wrote to
 /// standard error.
-fn refusal(program: &str, dir: &Path, arguments: &[&str]) -> String {
+fn refusal(program: &str, dir: &TempDir, arguments: &[&str]) -> String {
     let mut command = Command::new(ours::program(program).expect("our programs build"));
-    command.args(arguments).current_dir(dir);
+    command.args(arguments).current_dir(dir.path());
     let mut process = Process::spawn("refused", dir, &mut command).expect("starts");
     let status = process
         .wait(Duration::from_secs(20))
@@ -35,7 +36,7 @@ fn refusal(program: &str, dir: &Path, arguments: &[&str]) -> String {
     lines[0].to_owned()
 }
 
-fn serve(dir: &Path, data: &Path, namesrv: SocketAddr, broker: SocketAddr) -> String {
+fn serve(dir: &TempDir, data: &Path, namesrv: SocketAddr, broker: SocketAddr) -> String {
     let data = data.to_str().expect("a plain path");
     let (namesrv, broker) = (namesrv.to_string(), broker.to_string());
     let arguments = [
@@ -65,7 +66,7 @@ fn second_server_on_the_same_data_is_refused_with_the_holders_pid() {
     let mut first = our_server().expect("the first starts");
     let data = first.dir().join("data");
     let dir = temp_dir();
-    let line = serve(dir.path(), &data, ANY, ANY);
+    let line = serve(&dir, &data, ANY, ANY);
     let pid = first.broker_pid().expect("it runs").to_string();
     assert_names(&line, &[&pid, data.to_str().expect("a plain path")]);
     // The first is unharmed, and once it is gone the directory is free.
@@ -86,11 +87,11 @@ fn port_in_use_is_named() {
     let dir = temp_dir();
     let data = dir.path().join("data");
     assert_names(
-        &serve(dir.path(), &data, ANY, addr),
+        &serve(&dir, &data, ANY, addr),
         &[&addr.to_string(), "in use"],
     );
     assert_names(
-        &serve(dir.path(), &data, addr, ANY),
+        &serve(&dir, &data, addr, ANY),
         &[&addr.to_string(), "in use"],
     );
 }
@@ -103,7 +104,7 @@ fn unwritable_directory_is_named() {
     fs::write(&file, "").expect("a file");
     let data = file.join("data");
     assert_names(
-        &serve(dir.path(), &data, ANY, ANY),
+        &serve(&dir, &data, ANY, ANY),
         &[data.to_str().expect("a plain path")],
     );
 }
@@ -120,7 +121,7 @@ fn broker_refusal(setting: &str) -> String {
     fs::write(&conf, text).expect("a configuration file");
     refusal(
         "mqbroker",
-        dir.path(),
+        &dir,
         &["-c", conf.to_str().expect("a plain path")],
     )
 }
@@ -151,6 +152,6 @@ fn missing_configuration_file_is_named() {
     let dir = temp_dir();
     let conf = dir.path().join("no-such.conf");
     let conf = conf.to_str().expect("a plain path");
-    assert_names(&refusal("mqbroker", dir.path(), &["-c", conf]), &[conf]);
-    assert_names(&refusal("mqnamesrv", dir.path(), &["-c", conf]), &[conf]);
+    assert_names(&refusal("mqbroker", &dir, &["-c", conf]), &[conf]);
+    assert_names(&refusal("mqnamesrv", &dir, &["-c", conf]), &[conf]);
 }

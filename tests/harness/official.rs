@@ -8,6 +8,8 @@ use std::path::Path;
 use std::process::Command;
 use std::time::Duration;
 
+use tempfile::TempDir;
+
 use crate::cluster::{Cluster, Kind};
 use crate::process::Process;
 use crate::{ports, programs, wire};
@@ -76,17 +78,17 @@ fn write_configuration(cluster: &Cluster, settings: &[(&str, &str)]) -> anyhow::
 
 pub(crate) fn launch(cluster: &mut Cluster) -> anyhow::Result<()> {
     let jars = programs::jars(SERVERS)?;
-    let dir = cluster.dir().to_owned();
+    let dir = &cluster.dir;
     let mut namesrv = start(
         &jars,
-        &dir,
+        dir,
         "namesrv",
         "org.apache.rocketmq.namesrv.NamesrvStartup",
         "256m",
     )?;
     let mut broker = start(
         &jars,
-        &dir,
+        dir,
         "broker",
         "org.apache.rocketmq.broker.BrokerStartup",
         "512m",
@@ -106,11 +108,12 @@ pub(crate) fn launch(cluster: &mut Cluster) -> anyhow::Result<()> {
 /// Starts one of them; also returns where the output of this start begins in its file.
 fn start(
     jars: &Path,
-    dir: &Path,
+    logs: &TempDir,
     name: &str,
     main: &str,
     heap: &str,
 ) -> anyhow::Result<(Process, usize)> {
+    let dir = logs.path();
     let mut command = Command::new("java");
     command.arg("-Xms64m").arg(format!("-Xmx{heap}"));
     command.args([
@@ -133,7 +136,7 @@ fn start(
     command.env("ROCKETMQ_HOME", home).current_dir(dir);
     let from = fs::metadata(dir.join(format!("{name}.out"))).map_or(0, |file| file.len());
     Ok((
-        Process::spawn(name, dir, &mut command)?,
+        Process::spawn(name, logs, &mut command)?,
         usize::try_from(from)?,
     ))
 }

@@ -8,6 +8,7 @@ use std::sync::OnceLock;
 use std::time::Duration;
 
 use anyhow::{Context, anyhow, ensure};
+use tempfile::TempDir;
 
 use crate::cache;
 use crate::cluster::{Cluster, Kind};
@@ -46,7 +47,7 @@ pub fn our_server() -> anyhow::Result<Cluster> {
 
 pub(crate) fn launch(cluster: &mut Cluster) -> anyhow::Result<()> {
     let data = cluster.dir().join("data");
-    let (process, ready) = serve(cluster.dir(), &data, cluster.namesrv, cluster.broker)?;
+    let (process, ready) = serve(&cluster.dir, &data, cluster.namesrv, cluster.broker)?;
     cluster.namesrv = ready.namesrv;
     cluster.broker = ready.broker;
     cluster.processes.push(process);
@@ -58,7 +59,7 @@ pub(crate) fn launch(cluster: &mut Cluster) -> anyhow::Result<()> {
 /// # Errors
 /// When it can not be built or does not get ready.
 pub fn serve(
-    logs: &Path,
+    logs: &TempDir,
     data: &Path,
     namesrv: SocketAddr,
     broker: SocketAddr,
@@ -68,7 +69,7 @@ pub fn serve(
     command.args(["--namesrv-listen", &namesrv.to_string()]);
     command.args(["--broker-listen", &broker.to_string()]);
     // The files of an earlier start on the same directory hold its ready line.
-    let from = std::fs::metadata(logs.join("serve.out")).map_or(0, |file| file.len());
+    let from = std::fs::metadata(logs.path().join("serve.out")).map_or(0, |file| file.len());
     let mut process = Process::spawn("serve", logs, &mut command)?;
     let ready = process.wait_for_line(usize::try_from(from)?, READY, parse_ready)?;
     Ok((process, ready))

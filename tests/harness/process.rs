@@ -9,17 +9,25 @@ use std::time::Duration;
 
 use anyhow::{Context, bail};
 use rustix::process::{Pid, Signal, kill_process};
+use tempfile::TempDir;
 
 use crate::wait_for;
 
 /// How much of a log is printed when a test fails.
 const TAIL_BYTES: usize = 8_000;
 
+/// What the guardian of a process runs: it waits until its standard input ends, which only the end of the test
+/// program brings about, whatever ended that, and clears away what is left.
+const GUARDIAN: &str = r#"cat; kill -9 "$1"; rm -rf "$2""#;
+
 /// A started program. Killed when dropped; its output is printed then if the thread is panicking.
+///
+/// It does not outlive the test program either when that is killed or keeps it in a static.
 #[derive(Debug)]
 pub struct Process {
     name: String,
     child: Child,
+    guardian: Option<Child>,
     status: Option<ExitStatus>,
     stdout: PathBuf,
     stderr: PathBuf,
@@ -30,9 +38,9 @@ impl Process {
     ///
     /// # Errors
     /// When the program can not be started.
-    pub fn spawn(name: &str, dir: &Path, command: &mut Command) -> anyhow::Result<Self> {
-        let stdout = dir.join(format!("{name}.out"));
-        let stderr = dir.join(format!("{name}.err"));
+    pub fn spawn(name: &str, dir: &TempDir, command: &mut Command) -> anyhow::Result<Self> {
+        let stdout = dir.path().join(format!("{name}.out"));
+        let stderr = dir.path().join(format!("{name}.err"));
         let open = |path: &Path| File::options().create(true).append(true).open(path);
         let child = command
             .stdin(Stdio::null())
@@ -40,9 +48,18 @@ impl Process {
             .stderr(open(&stderr)?)
             .spawn()
             .with_context(|| format!("start {name}: {command:?}"))?;
+        let guardian = Command::new("sh")
+            .args(["-c", GUARDIAN, "guardian", &child.id().to_string()])
+            .arg(dir.path())
+            .stdin(Stdio::piped())
+            .stdout(Stdio::null())
+            .stderr(Stdio::null())
+            .spawn()
+            .ok();
         Ok(Self {
             name: name.to_owned(),
             child,
+            guardian,
             status: None,
             stdout,
             stderr,
@@ -144,6 +161,11 @@ impl Process {
 
 impl Drop for Process {
     fn drop(&mut self) {
+        if let Some(mut guardian) = self.guardian.take() {
+            // First of all: once the process is gone, its id may become another's.
+            drop(guardian.kill());
+            drop(guardian.wait());
+        }
         self.kill();
         if std::thread::panicking() {
             // Not eprintln!, whose output the test harness may hold back with the panicking thread's.

@@ -6,7 +6,7 @@ use std::path::Path;
 
 /// Whether one of the tools is missing; then the test has to return.
 ///
-/// Says so on standard error past the test harness's capture: `SKIPPED: <test>: <reason>`.
+/// Says so on standard error past the test harness's capture: `SKIPPED <test>: <reason>`.
 ///
 /// # Panics
 /// With `CI=true` in the environment: there, a missing tool is a failure.
@@ -17,7 +17,7 @@ pub fn missing(test: &str, tools: &[&str]) -> bool {
     }
     let reason = format!("{test}: not on PATH: {}", absent.join(", "));
     assert!(!is_ci(), "{reason} (CI=true: nothing may be skipped)");
-    say(&format!("SKIPPED: {reason}"));
+    say(&format!("SKIPPED {reason}"));
     true
 }
 

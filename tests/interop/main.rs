@@ -3,7 +3,7 @@
 //! official servers. Everything also runs where both sides are official: what fails there is the test's fault.
 //!
 //! The jars, modules and packages are fetched the first time (Maven, Go, npm) into cargo's target directory. A missing tool
-//! skips its tests with a `SKIPPED:` line, or fails them with `CI=true`.
+//! skips its tests with a `SKIPPED` line, or fails them with `CI=true`.
 #![forbid(unsafe_code)]
 
 mod admin_tool;
