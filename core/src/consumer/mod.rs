@@ -2,9 +2,15 @@
 //! Consumers: [`PushConsumer`] shares the queues of its topics with its group, [`PullConsumer`] reads queues of the
 //! application's choice.
 
+mod allocate;
+mod offsets;
 mod options;
+mod position;
+mod process_queue;
 mod pull;
 mod push;
+mod received;
+mod subscription;
 
 pub use options::{ConsumeFrom, MessageModel, PullConsumerOptions, PushConsumerOptions};
 pub use pull::PullConsumer;
@@ -24,10 +30,7 @@ pub struct Subscription {
 impl Subscription {
     /// A subscription of `topic` with a tag expression.
     pub fn new(topic: impl Into<String>, expression: impl Into<String>) -> Self {
-        Self {
-            topic: topic.into(),
-            expression: expression.into(),
-        }
+        Self { topic: topic.into(), expression: expression.into() }
     }
 }
 

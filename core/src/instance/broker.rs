@@ -157,13 +157,19 @@ impl Instance {
         })
     }
 
-    /// The stored offset of a group, if there is one.
-    pub(crate) async fn stored_offset(&self, group: &str, queue: &Queue) -> Result<Option<i64>> {
+    /// The stored offset of a group, if there is one. Unless `only_stored`, brokers answer 0 for a queue that is so
+    /// young that its first message can still be read.
+    pub(crate) async fn stored_offset(
+        &self,
+        group: &str,
+        queue: &Queue,
+        only_stored: bool,
+    ) -> Result<Option<i64>> {
         let header = QueryConsumerOffsetRequestHeader {
             consumer_group: group,
             topic: &queue.topic,
             queue_id: queue.queue_id,
-            set_zero_if_not_found: None,
+            set_zero_if_not_found: only_stored.then_some(false),
             broker_name: Some(&queue.broker_name),
         };
         let code = RequestCode::QUERY_CONSUMER_OFFSET;

@@ -76,7 +76,7 @@ impl Instance {
         }
         let data = HeartbeatData {
             client_id: self.client_id.clone(),
-            consumer_data_set: members.iter().map(|member| member.heartbeat_data()).collect(),
+            consumer_data_set: members.iter().filter_map(|member| member.heartbeat_data()).collect(),
             producer_data_set: producers
                 .into_iter()
                 .map(|group_name| ProducerData { group_name })

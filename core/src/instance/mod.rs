@@ -49,8 +49,8 @@ const REFRESH_PAUSE: Duration = Duration::from_secs(1);
 
 /// A consumer as its instance sees it.
 pub(crate) trait GroupMember: Send + Sync {
-    /// What heartbeats say of it.
-    fn heartbeat_data(&self) -> ConsumerData;
+    /// What heartbeats say of it; `None` once it has gone.
+    fn heartbeat_data(&self) -> Option<ConsumerData>;
     /// The topics whose routes it needs.
     fn topics(&self) -> Vec<String>;
     /// The members of the group or the routes have changed.

@@ -58,7 +58,8 @@ pub struct PeerRequest {
 #[derive(Clone)]
 pub struct Connection {
     shared: Arc<Shared>,
-    owner: Arc<CloseOnDrop>,
+    /// Never read: it closes the connection with the last clone.
+    _owner: Arc<CloseOnDrop>,
 }
 
 struct Shared {
@@ -147,7 +148,7 @@ impl Connection {
             };
             reader.close(failure);
         });
-        Self { shared, owner }
+        Self { shared, _owner: owner }
     }
 
     /// The address that was connected to.
@@ -354,7 +355,7 @@ impl Shared {
     fn hand_over(self: &Arc<Self>, command: Command, owner: &Weak<CloseOnDrop>) {
         // Without an owner the connection is about to close.
         let Some(owner) = owner.upgrade() else { return };
-        let connection = Connection { shared: Arc::clone(self), owner };
+        let connection = Connection { shared: Arc::clone(self), _owner: owner };
         let code = command.code;
         let refused = match &self.requests {
             None => (command, connection, ResponseCode::REQUEST_CODE_NOT_SUPPORTED),

@@ -1,4 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
+#![allow(unreachable_pub, reason = "the macros declare public items")]
+
 use super::*;
 
 choices! {

@@ -61,7 +61,6 @@ impl Producer {
     ///
     /// # Errors
     /// `INVALID_GROUP`, `INVALID_OPTION`, `NO_NAME_SERVER`, `DUPLICATE_GROUP`.
-    #[expect(clippy::unused_async, reason = "like the other handles; it may talk to brokers one day")]
     pub async fn start(options: ProducerOptions) -> Result<Self> {
         check(&options)?;
         let instance_name = if options.instance_name.is_empty() {

@@ -3,8 +3,6 @@
 //!
 //! Everything that can be known to fail is refused here, before anything is sent, and says what is allowed.
 
-use std::fmt::Write as _;
-
 use bytes::Bytes;
 use kerolox_protocol::message::compression::{self, CompressionType};
 use kerolox_protocol::message::properties::{self, MAX_TEXT_BYTES};
@@ -138,10 +136,7 @@ fn finish(
             let what = format!("delay_level is {}, allowed is 0 to 18", message.delay_level);
             return Err(invalid(operation, &message.topic, what));
         }
-        let mut level = String::new();
-        // Writing to a string does not fail.
-        drop(write!(level, "{}", message.delay_level));
-        properties::append_item(&mut text, property::DELAY, &level);
+        properties::append_item(&mut text, property::DELAY, &message.delay_level.to_string());
     }
     properties::append_item(&mut text, property::UNIQ_KEY, message_id);
     properties::append_item(&mut text, property::WAIT, "true");
