@@ -237,6 +237,7 @@ impl World {
         let mut options = PushConsumerOptions::default();
         options.set("name_servers", Value::from(self.name_servers.as_str()))?;
         options.set("group", Value::from(self.name(group)))?;
+        options.set("offset_store_dir", Value::from(env!("CARGO_TARGET_TMPDIR")))?;
         options.set("consume_from", Value::from("FIRST_OFFSET"))?;
         for (option, value) in &command.fields {
             options.set(option, Value::from(value.as_str()))?;

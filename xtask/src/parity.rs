@@ -7,34 +7,45 @@ use anyhow::{Context, Result, ensure};
 
 use crate::workspace::Workspace;
 
+/// How a name is spelled in a language.
+type Spell = fn(&str) -> String;
+
 /// One language's public face and how it spells things.
 struct Face {
     language: &'static str,
-    path: &'static str,
+    methods: &'static str,
     /// Whether the text declares the method of the handle.
     has_method: fn(text: &str, handle: &str, method: &str) -> bool,
-    /// How an option is spelled, `None` where options are set by key and need no declaration.
-    option: Option<fn(&str) -> String>,
+    options: &'static str,
+    spell_option: Spell,
+    /// Where error codes are declared by name; Python reads them from the table when it runs.
+    codes: Option<(&'static str, Spell)>,
 }
 
 const FACES: &[Face] = &[
     Face {
         language: "C",
-        path: "include/kerolox.h",
+        methods: "include/kerolox.h",
         has_method: c_has,
-        option: None,
+        options: "include/kerolox.h",
+        spell_option: str::to_owned,
+        codes: Some(("include/kerolox.h", |name| format!("KLX_ERR_{name}"))),
     },
     Face {
         language: "Python",
-        path: "python/src/kerolox/_native.pyi",
+        methods: "python/src/kerolox/_native.pyi",
         has_method: python_has,
-        option: None,
+        options: "python/src/kerolox/_options.py",
+        spell_option: str::to_owned,
+        codes: None,
     },
     Face {
         language: "Node",
-        path: "node/index.d.ts",
+        methods: "node/index.d.ts",
         has_method: node_has,
-        option: Some(camel_case),
+        options: "node/index.d.ts",
+        spell_option: camel_case,
+        codes: Some(("node/index.d.ts", |name| format!("'{name}'"))),
     },
 ];
 
@@ -43,44 +54,57 @@ pub fn run(workspace: &Workspace) -> Result<()> {
         fs::read_to_string(workspace.root.join(path)).with_context(|| format!("reading {path}"))
     };
     let methods = pairs(&read("core/src/facade/api.rs")?);
+    let options = named_in(&read("docs/options.md")?, 0);
+    let codes = named_in(&read("docs/errors.md")?, 1);
     ensure!(
-        !methods.is_empty(),
-        "core/src/facade/api.rs lists no methods"
+        !methods.is_empty() && !options.is_empty() && !codes.is_empty(),
+        "a table of the facade is empty"
     );
-    let options = option_names(&read("docs/options.md")?);
-    let mut missing = 0;
+    let mut missing = Vec::new();
     for face in FACES {
-        let text = read(face.path)?;
+        let text = read(face.methods)?;
         for (handle, method) in &methods {
             if !(face.has_method)(&text, handle, method) {
-                println!(
+                missing.push(format!(
                     "{}: {handle}.{method} is missing in {}",
-                    face.language, face.path
-                );
-                missing += 1;
+                    face.language, face.methods
+                ));
             }
         }
-        if let Some(spell) = face.option {
-            for option in options
-                .iter()
-                .map(|o| spell(o))
-                .filter(|o| !has_word(&text, o))
-            {
-                println!(
+        let text = read(face.options)?;
+        for option in options.iter().map(|o| (face.spell_option)(o)) {
+            if !has_word(&text, &option) {
+                missing.push(format!(
                     "{}: option {option} is missing in {}",
-                    face.language, face.path
-                );
-                missing += 1;
+                    face.language, face.options
+                ));
+            }
+        }
+        if let Some((path, spell)) = face.codes {
+            let text = read(path)?;
+            for code in codes
+                .iter()
+                .map(|c| spell(c))
+                .filter(|c| !has_word(&text, c))
+            {
+                missing.push(format!(
+                    "{}: error code {code} is missing in {path}",
+                    face.language
+                ));
             }
         }
     }
+    for line in &missing {
+        println!("{line}");
+    }
     println!(
-        "parity: {} methods and {} options in {} languages",
+        "parity: {} methods, {} options and {} error codes in {} languages",
         methods.len(),
         options.len(),
+        codes.len(),
         FACES.len()
     );
-    ensure!(missing == 0, "{missing} missing");
+    ensure!(missing.is_empty(), "{} missing", missing.len());
     Ok(())
 }
 
@@ -97,15 +121,17 @@ fn pairs(text: &str) -> Vec<(String, String)> {
         .collect()
 }
 
-/// The first column of the option tables, without duplicates.
-fn option_names(text: &str) -> Vec<String> {
+/// The names in one column of the generated tables, without duplicates.
+fn named_in(text: &str, column: usize) -> Vec<String> {
+    let cell = |line: &str| {
+        line.strip_prefix("| ")?
+            .split(" | ")
+            .nth(column)
+            .map(str::to_owned)
+    };
     let mut names: Vec<String> = text
         .lines()
-        .filter_map(|l| {
-            l.strip_prefix("| `")?
-                .split_once('`')
-                .map(|(name, _)| name.to_owned())
-        })
+        .filter_map(|line| Some(cell(line)?.strip_prefix('`')?.strip_suffix('`')?.to_owned()))
         .collect();
     names.sort();
     names.dedup();
@@ -210,9 +236,11 @@ mod tests {
     }
 
     #[test]
-    fn options_are_read_from_the_generated_page() {
+    fn names_are_read_from_the_generated_pages() {
         let text = "| option | kind |\n|---|---|\n| `send_timeout_ms` | int |\n| `group` | text |\n| `group` | text |\n";
-        assert_eq!(option_names(text), ["group", "send_timeout_ms"]);
+        assert_eq!(named_in(text, 0), ["group", "send_timeout_ms"]);
+        assert_eq!(named_in("| 7 | `EMPTY_BODY` | No |\n", 1), ["EMPTY_BODY"]);
         assert_eq!(camel_case("send_timeout_ms"), "sendTimeoutMs");
+        assert!(has_word("  | 'CLOSED'\n", "'CLOSED'"));
     }
 }

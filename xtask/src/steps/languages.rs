@@ -3,6 +3,7 @@
 
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::process::Command;
 
 use anyhow::{Context, Result};
 
@@ -68,6 +69,12 @@ pub fn python(workspace: &Workspace, run: &mut Run) -> Result<()> {
         .current_dir(&sources)
         .env("PYTHONDONTWRITEBYTECODE", "1");
     let tests = run.cmd(&mut pytest, Reader::Pytest);
+    let scenarios = scenarios(
+        workspace,
+        run,
+        &mut workspace.command(tool("python")),
+        "run.py",
+    );
 
     let cache = workspace.scratch("mypy")?;
     let mut mypy = workspace.command(tool("python"));
@@ -89,7 +96,7 @@ pub fn python(workspace: &Workspace, run: &mut Run) -> Result<()> {
     ruff.args(["-m", "ruff", "check", "--no-cache", "."])
         .current_dir(&sources);
     let style = run.cmd(&mut ruff, Reader::None);
-    tests.and(types).and(stubs).and(style)
+    tests.and(scenarios).and(types).and(stubs).and(style)
 }
 
 /// A virtual environment under the target directory, filled once for each list of tools.
@@ -149,8 +156,26 @@ pub fn node(workspace: &Workspace, run: &mut Run) -> Result<()> {
     test.args(test_files(&sources.join("test"))?)
         .current_dir(&sources);
     let tests = run.cmd(&mut test, Reader::NodeTest);
+    let scenarios = scenarios(workspace, run, &mut workspace.command(&node), "run.mjs");
     let types = type_check(workspace, run, &sources);
-    tests.and(types)
+    tests.and(scenarios).and(types)
+}
+
+/// The runner of one language over every scenario, against an embedded server.
+fn scenarios(
+    workspace: &Workspace,
+    run: &mut Run,
+    command: &mut Command,
+    runner: &str,
+) -> Result<()> {
+    let dir = workspace.root.join("tests/scenarios");
+    command
+        .arg(dir.join(runner))
+        .args(with_ending(&dir, ".scn")?);
+    run.cmd(
+        command.env("SCENARIO_DIR", workspace.scratch("offsets")?),
+        Reader::OkLines,
+    )
 }
 
 fn test_files(dir: &Path) -> Result<Vec<PathBuf>> {
@@ -193,23 +218,9 @@ fn type_check(workspace: &Workspace, run: &mut Run, sources: &Path) -> Result<()
     }
     let modules = tools.join("node_modules");
     let mut tsc = workspace.command("node");
-    tsc.arg(modules.join("typescript/bin/tsc"))
-        .args(["--noEmit", "--typeRoots"])
+    tsc.arg(modules.join("typescript/bin/tsc"));
+    tsc.args(["--noEmit", "--project", "test", "--typeRoots"])
         .arg(modules.join("@types"));
-    if sources.join("tsconfig.json").exists() {
-        tsc.args(["--project", "tsconfig.json"]);
-    } else {
-        tsc.args([
-            "--strict",
-            "--target",
-            "es2022",
-            "--module",
-            "nodenext",
-            "--types",
-            "node",
-            "test/types.ts",
-        ]);
-    }
     run.cmd(tsc.current_dir(sources), Reader::None)
 }
 
@@ -222,71 +233,50 @@ pub fn c(workspace: &Workspace, run: &mut Run) -> Result<()> {
         &mut workspace.cargo(&["build", "--workspace"]),
         Reader::None,
     )?;
-    header_alone(workspace, run, &compiler)?;
+    let mut programs = workspace.command("bash");
+    programs
+        .arg(workspace.root.join("tests/c/run.sh"))
+        .arg(workspace.target.join("debug"));
+    let outcome = run.cmd(&mut programs, Reader::OkLines);
+    let dir = workspace.root.join("tests/scenarios");
+    let (mut compile, program) = workspace.compile_c(&[dir.join("run.c")], "scenarios")?;
+    workspace::quietly(&mut compile)?;
+    let mut command = workspace.command(&program);
+    command
+        .args(with_ending(&dir, ".scn")?)
+        .env("SCENARIO_DIR", workspace.scratch("offsets")?);
+    outcome.and(run.cmd(&mut command, Reader::OkLines))
+}
 
-    let valgrind = workspace::exists("valgrind");
-    if !valgrind {
-        run.skip("valgrind is not installed, the programs run without it")?;
-    }
+/// The scenarios of every binding that has been built, against the official servers.
+pub fn against_official(workspace: &Workspace, run: &mut Run) -> Result<()> {
+    let dir = workspace.root.join("tests/scenarios");
+    let venv_python = workspace.target.join("xtask/venv/bin/python");
+    let runners = [
+        (venv_python, Some(dir.join("run.py"))),
+        (PathBuf::from("node"), Some(dir.join("run.mjs"))),
+        (workspace.scratch("c")?.join("scenarios"), None),
+    ];
     let mut outcome = Ok(());
-    for source in with_ending(&workspace.root.join("tests/c"), ".c")? {
-        let name = source
-            .file_stem()
-            .and_then(|s| s.to_str())
-            .context("a program has a name")?
-            .to_owned();
-        let (mut compile, program) = workspace.compile_c(&[source], &name)?;
-        let ran = workspace::quietly(&mut compile)
-            .and_then(|_| run.cmd(&mut workspace.command(&program), Reader::None))
-            .and_then(|()| {
-                if valgrind {
-                    run.cmd(&mut under_valgrind(workspace, &program), Reader::None)
-                } else {
-                    Ok(())
-                }
-            });
-        outcome = outcome.and(ran);
-    }
-    outcome
-}
-
-fn under_valgrind(workspace: &Workspace, program: &Path) -> std::process::Command {
-    let mut command = workspace.command("valgrind");
-    command.args([
-        "--quiet",
-        "--error-exitcode=99",
-        "--leak-check=full",
-        "--errors-for-leak-kinds=definite",
-    ]);
-    command
-        .args(["--show-leak-kinds=definite", "--num-callers=25"])
-        .arg(program);
-    command
-}
-
-/// The header must stand alone: included by nothing but a file that includes nothing else.
-fn header_alone(workspace: &Workspace, run: &mut Run, compiler: &str) -> Result<()> {
-    let dir = workspace.scratch("c")?;
-    let include = workspace.root.join("include");
-    let strict = ["-Wall", "-Wextra", "-Wpedantic", "-Werror", "-fsyntax-only"];
-    let text = "#include \"kerolox.h\"\nint main(void) { return 0; }\n";
-    for (file, standard) in [("header.c", "-std=c11"), ("header.cc", "-std=c++17")] {
-        let source = dir.join(file);
-        fs::write(&source, text)?;
-        let mut command = workspace.command(compiler);
-        command
-            .arg(standard)
-            .args(strict)
-            .arg("-I")
-            .arg(&include)
-            .arg(&source);
-        if standard == "-std=c++17" && !workspace::exists("c++") {
-            run.skip("no C++ compiler, the header is not tried as C++17")?;
+    for (program, script) in runners {
+        if program.is_absolute() && !program.exists() {
+            run.skip(&format!(
+                "{} is not there: run its step first",
+                program.display()
+            ))?;
             continue;
         }
-        run.cmd(&mut command, Reader::None)?;
+        let mut command = workspace.cargo(&["run", "--quiet", "-p", "kerolox-tests"]);
+        command
+            .args(["--example", "with_official", "--"])
+            .arg(program)
+            .args(script);
+        command
+            .args(with_ending(&dir, ".scn")?)
+            .env("SCENARIO_DIR", workspace.scratch("offsets")?);
+        outcome = outcome.and(run.cmd(&mut command, Reader::OkLines));
     }
-    Ok(())
+    outcome
 }
 
 /// The files of a folder whose names end so, sorted; none when there is no such folder.

@@ -36,6 +36,8 @@ pub enum Reader {
     Libtest,
     Pytest,
     NodeTest,
+    /// A line for each test: `ok NAME` or `not ok NAME: REASON`.
+    OkLines,
 }
 
 impl Reader {
@@ -71,6 +73,8 @@ impl Reader {
                     skipped: after("skipped ") + after("todo "),
                 }
             }
+            Self::OkLines if line.starts_with("ok ") => Tally { passed: 1, ..none },
+            Self::OkLines if line.starts_with("not ok") => Tally { failed: 1, ..none },
             _ => none,
         }
     }
@@ -120,6 +124,16 @@ mod tests {
             Reader::Pytest.read("tests/test_send.py ....  [ 20%]"),
             tally(0, 0, 0)
         );
+    }
+
+    #[test]
+    fn ok_lines_are_counted() {
+        assert_eq!(Reader::OkLines.read("ok tags.scn"), tally(1, 0, 0));
+        assert_eq!(
+            Reader::OkLines.read("not ok tags.scn: line 3: got a"),
+            tally(0, 1, 0)
+        );
+        assert_eq!(Reader::OkLines.read("# okay"), tally(0, 0, 0));
     }
 
     #[test]

@@ -127,6 +127,11 @@ fn name_server_and_broker_are_neighbours() {
         "use crate::namesrv::RouteTable;",
     );
     caught("server/src/namesrv/route.rs", "use crate::broker::Broker;");
+    caught(
+        "server/src/namesrv/route.rs",
+        "use crate::store::MessageStore;",
+    );
+    allowed("server/src/namesrv/kv.rs", "use crate::store::disk::Disk;");
     caught("server/src/net/session.rs", "use crate::broker::dispatch;");
     allowed(
         "server/src/embedded.rs",
