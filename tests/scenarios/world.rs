@@ -212,7 +212,7 @@ impl World {
                     .push((property.to_owned(), value.clone())),
                 None if field == "tag" => message.tag = Some(value.clone()),
                 None if field == "keys" => {
-                    message.keys = value.split(',').map(str::to_owned).collect()
+                    message.keys = value.split(',').map(str::to_owned).collect();
                 }
                 None => bail!("unknown field {field}"),
             }
@@ -351,7 +351,7 @@ impl World {
         };
         let deadline = Instant::now() + ARRIVAL;
         loop {
-            for delivery in done(consumer.poll(1, 100))? {
+            if let Some(delivery) = done(consumer.poll(1, 100))?.into_iter().next() {
                 ensure!(
                     text(&delivery.message) == wanted,
                     "got {}",
