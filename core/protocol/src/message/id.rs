@@ -121,17 +121,27 @@ fn push_address(text: &mut String, host: IpAddr) {
     }
 }
 
-fn push_hex(text: &mut String, bytes: &[u8]) {
+/// Two upper-case digits for each byte value, in order.
+const PAIRS: [u8; 512] = {
     const DIGITS: &[u8; 16] = b"0123456789ABCDEF";
+    let mut pairs = [0; 512];
+    let mut byte = 0;
+    while byte < 256 {
+        pairs[byte * 2] = DIGITS[byte >> 4];
+        pairs[byte * 2 + 1] = DIGITS[byte & 15];
+        byte += 1;
+    }
+    pairs
+};
+
+fn push_hex(text: &mut String, bytes: &[u8]) {
+    const TEXT: &str = match std::str::from_utf8(&PAIRS) {
+        Ok(text) => text,
+        Err(_) => "",
+    };
     for byte in bytes {
-        for digit in [byte >> 4, byte & 15] {
-            // A nibble is below 16, so the digit is always there.
-            text.extend(
-                DIGITS
-                    .get(usize::from(digit))
-                    .map(|digit| char::from(*digit)),
-            );
-        }
+        let at = usize::from(*byte) * 2;
+        text.push_str(TEXT.get(at..at + 2).unwrap_or_default());
     }
 }
 
