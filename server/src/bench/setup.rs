@@ -113,7 +113,7 @@ pub(super) async fn fill(args: &Args) -> Result<()> {
     let filling = Args {
         workload: WorkloadKind::Send,
         batch: 32,
-        connections: 4,
+        connections: usize::try_from(args.queues).unwrap_or(1),
         in_flight: 8,
         rate: None,
         quiet: true,
