@@ -253,7 +253,13 @@ impl MessageStore {
                     ) {
                         break 'queue;
                     }
-                    if self.add_record(&unit, size, &mut run, &mut result.slices) {
+                    if self.add_record(
+                        &unit,
+                        result.next_offset,
+                        size,
+                        &mut run,
+                        &mut result.slices,
+                    ) {
                         result.count += 1;
                         result.bytes += size;
                         result.status = GetStatus::Found;
@@ -277,6 +283,7 @@ impl MessageStore {
     fn add_record(
         &self,
         unit: &Unit,
+        queue_offset: i64,
         size: usize,
         run: &mut Option<Run>,
         slices: &mut SmallVec<[Bytes; 4]>,
@@ -299,7 +306,7 @@ impl MessageStore {
         }
         let Some(run) = run else { return false };
         let at = offset - base;
-        if !self.is_good(run.segment.as_ref(), at, unit, size) {
+        if !self.is_good(run.segment.as_ref(), at, unit, queue_offset, size) {
             return false;
         }
         if at != run.to {
@@ -316,7 +323,14 @@ impl MessageStore {
 
     /// Whether the record that `unit` promises is there. What this process wrote lately is still in memory as it was
     /// written: a look at the head is enough. Older records come, or came, from the disk: the body's CRC is compared.
-    fn is_good(&self, segment: &dyn Segment, at: u64, unit: &Unit, size: usize) -> bool {
+    fn is_good(
+        &self,
+        segment: &dyn Segment,
+        at: u64,
+        unit: &Unit,
+        queue_offset: i64,
+        size: usize,
+    ) -> bool {
         if size < MIN_BYTES {
             return false;
         }
@@ -331,7 +345,9 @@ impl MessageStore {
                 .view(at, size)
                 .is_some_and(|bytes| match check(&bytes) {
                     RecordCheck::Record(record) => {
-                        record.size == size && record.physical_offset == unit.physical_offset
+                        record.size == size
+                            && record.physical_offset == unit.physical_offset
+                            && record.queue_offset == queue_offset
                     }
                     _ => false,
                 })

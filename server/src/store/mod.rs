@@ -330,5 +330,3 @@ fn is_storable(topic: &str) -> bool {
     is_one_name && topic.len() <= MAX_FILE_NAME && !topic.contains(['\\', '\0'])
 }
 
-#[cfg(test)]
-mod tests;

@@ -280,6 +280,9 @@ impl Disk for SimDisk {
         }
         let len = usize::try_from(open.len).map_err(|_| ErrorKind::InvalidInput)?;
         let mut state = self.state.lock();
+        if path.parent().is_some_and(|dir| !state.dirs.contains(dir)) {
+            return Err(ErrorKind::NotFound.into());
+        }
         let content = match state.files.get(path) {
             Some(_) if open.create => return Err(ErrorKind::AlreadyExists.into()),
             Some(content) => Arc::clone(content),

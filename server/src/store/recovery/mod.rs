@@ -79,7 +79,7 @@ impl Recovery<'_> {
                 && exact.restart >= first
         });
 
-        let mut start = if !self.removed_queues.is_empty() {
+        let mut start = if !self.removed_queues.is_empty() || self.queues.all().is_empty() {
             first
         } else if self.is_after_crash {
             self.start_after_crash(exact, first)?
@@ -103,10 +103,15 @@ impl Recovery<'_> {
         }
 
         let flushed = exact.map_or(0, |exact| exact.flushed);
-        let mut rebuild = Rebuild::new(self.options, self.queues);
-        let walked = walk::walk(self.log, start, flushed, &mut |offset, record| {
-            rebuild.add(offset, record)
-        })?;
+        let (mut rebuild, mut walked) = self.rebuild(start, flushed)?;
+        if rebuild.has_holes() && start > first {
+            tracing::warn!(
+                "consume queues are incomplete; they are rebuilt from the beginning of the log"
+            );
+            rebuild.abandon();
+            start = first;
+            (rebuild, walked) = self.rebuild(start, flushed)?;
+        }
         rebuild.finish(start, &walked, self.is_after_crash)?;
         let removed_segments = self.cut_log(walked.end)?;
         let signed = |range: &Range<u64>| range.start.cast_signed()..range.end.cast_signed();
@@ -130,6 +135,14 @@ impl Recovery<'_> {
             walked,
             report,
         })
+    }
+
+    /// Walks the log from `start` and writes the units of its records.
+    fn rebuild(&self, start: u64, flushed: u64) -> Result<(Rebuild<'_>, WalkEnd), StoreError> {
+        let mut rebuild = Rebuild::new(self.options, self.queues);
+        let mut add = |offset, record: &RecordView<'_>| rebuild.add(offset, record);
+        let walked = walk::walk(self.log, start, flushed, &mut add)?;
+        Ok((rebuild, walked))
     }
 
     /// Without a commit log, queues mean nothing.
@@ -207,16 +220,27 @@ impl Recovery<'_> {
     /// Whether the last unit of `queue` whose record lies before `start` is that record's.
     fn is_sound(&self, queue: &QueueHandle, start: u64) -> Result<bool, StoreError> {
         let start = start.cast_signed();
+        let log_end = self.log.last().unwrap_or(0) + self.log.segment_len();
         let last = || -> std::io::Result<Option<(i64, Unit)>> {
             let low = queue.first_in_files();
-            let end = queue.first_where(low, queue.end_in_files()?, |unit| {
-                unit.is_none_or(|unit| unit.physical_offset >= start)
+            let end = queue.end_in_files()?;
+            if end <= low {
+                return Ok(None);
+            }
+            let newest = queue.unit(end - 1)?.map(|unit| (end - 1, unit));
+            // Pointing behind everything is wrong whatever lies before.
+            if newest
+                .is_some_and(|(_, unit)| !unit.is_filler() && unit.end() > log_end.cast_signed())
+            {
+                return Ok(newest);
+            }
+            let end = queue.first_where(low, end, |unit| {
+                unit.is_none_or(|unit| !unit.is_filler() && unit.physical_offset >= start)
             })?;
-            Ok(if end > low {
-                queue.unit(end - 1)?.map(|unit| (end - 1, unit))
-            } else {
-                None
-            })
+            if end <= low {
+                return Ok(None);
+            }
+            Ok(queue.unit(end - 1)?.map(|unit| (end - 1, unit)))
         };
         let last = last().map_err(StoreError::io("read", queue.files.dir()))?;
         let Some((offset, unit)) = last else {

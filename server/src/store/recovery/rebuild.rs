@@ -22,16 +22,33 @@ pub(super) struct Rebuild<'a> {
     queues: &'a QueueTable,
     /// By the address of the handle.
     open: HashMap<usize, OpenQueue>,
+    /// Whether a queue lacks units before the first one written: it was missing or cut.
+    has_holes: bool,
 }
 
 struct OpenQueue {
     queue: Arc<QueueHandle>,
+    has_files: bool,
     /// Queue offset of the first unit written.
     first: i64,
-    /// Queue offset after the last unit written.
+    /// Queue offset that the next record should have.
     next: i64,
+    /// Whether a unit was written.
+    is_started: bool,
+    /// Queue offset after the last unit that the files held before.
+    end_before: i64,
+    /// What the files held at the first record's place.
+    unit_before: Option<Unit>,
+    /// Queue offset after the highest unit written.
+    high: i64,
+    /// A record whose queue offset is not the expected one: the next record tells whether there is a gap, the queue was
+    /// made anew, or the offset is damaged.
+    doubtful: Option<(i64, Unit)>,
     segment: Option<OpenSegment>,
 }
+
+/// Lost records between two others; more than this is a damaged queue offset.
+const MAX_GAP: i64 = 1 << 20;
 
 struct OpenSegment {
     base: u64,
@@ -45,6 +62,7 @@ impl<'a> Rebuild<'a> {
             options,
             queues,
             open: HashMap::new(),
+            has_holes: false,
         }
     }
 
@@ -73,11 +91,26 @@ impl<'a> Rebuild<'a> {
             std::collections::hash_map::Entry::Vacant(place) => {
                 let open = OpenQueue::new(queue, record.queue_offset)
                     .map_err(StoreError::io("read", &path))?;
+                self.has_holes |=
+                    open.next < record.queue_offset || !open.has_files && open.next > 0;
                 place.insert(open)
             }
         };
         open.put(record.queue_offset, &unit)
             .map_err(StoreError::io("write", &path))
+    }
+
+    /// Whether the walk should be done again from the beginning of the log.
+    pub(super) fn has_holes(&self) -> bool {
+        self.has_holes
+    }
+
+    /// Makes what the queues hold readable again, for another walk.
+    pub(super) fn abandon(self) {
+        for open in self.open.into_values() {
+            open.queue.files.set_end(u64::MAX);
+            open.queue.files.unmap_all();
+        }
     }
 
     /// Sets the end of every queue. `start` is where the walk began: units of earlier records are kept as they are.
@@ -88,10 +121,13 @@ impl<'a> Rebuild<'a> {
         zero_all: bool,
     ) -> Result<(), StoreError> {
         for queue in self.queues.all() {
-            let open = self.open.remove(&(Arc::as_ptr(&queue) as usize));
+            let mut open = self.open.remove(&(Arc::as_ptr(&queue) as usize));
             let path = queue.files.dir().to_path_buf();
-            finish_queue(&queue, open, start, walked, zero_all)
-                .map_err(StoreError::io("cut", &path))?;
+            let finished = open
+                .as_mut()
+                .map_or(Ok(()), OpenQueue::settle)
+                .and_then(|()| finish_queue(&queue, open, start, walked, zero_all));
+            finished.map_err(StoreError::io("cut", &path))?;
         }
         Ok(())
     }
@@ -102,29 +138,91 @@ impl OpenQueue {
     fn new(queue: Arc<QueueHandle>, first: i64) -> io::Result<Self> {
         let has_files = queue.files.first().is_some();
         let end = queue.end_in_files()?;
+        let unit_before = if has_files { queue.unit(first)? } else { None };
         // Nothing is read any more until the queue is reset; everything may be written.
         queue.files.set_end(0);
         queue.files.unmap_all();
         let next = if has_files { end.min(first) } else { first };
         Ok(Self {
             queue,
+            has_files,
             first: next,
             next,
+            is_started: false,
+            end_before: end,
+            unit_before,
+            high: 0,
+            doubtful: None,
             segment: None,
         })
     }
 
     fn put(&mut self, offset: i64, unit: &Unit) -> io::Result<()> {
-        // Records between are lost; their places stay, so that all others keep theirs.
-        while self.next < offset {
-            self.write(self.next, &Unit::FILLER)?;
-            self.next += 1;
+        if let Some((doubtful, doubtful_unit)) = self.doubtful.take() {
+            if self.is_started && offset == self.next + 1 {
+                // One record between: the doubtful one, with a damaged queue offset. Its place stays empty.
+                self.lose(&doubtful_unit);
+                self.fill(offset)?;
+            } else if offset == doubtful + 1 || (self.next..offset).contains(&doubtful) {
+                self.accept(doubtful, &doubtful_unit)?;
+            } else {
+                self.lose(&doubtful_unit);
+            }
         }
+        let is_expected = if self.is_started {
+            offset == self.next
+        } else {
+            !self.has_files || offset == self.end_before || self.unit_before == Some(*unit)
+        };
+        if is_expected {
+            return self.accept(offset, unit);
+        }
+        self.doubtful = Some((offset, *unit));
+        Ok(())
+    }
+
+    /// Decides about a doubtful record that no other followed.
+    fn settle(&mut self) -> io::Result<()> {
+        let Some((offset, unit)) = self.doubtful.take() else {
+            return Ok(());
+        };
+        let is_new_queue = offset == 0 && self.end_before <= self.next;
+        if !self.is_started || offset >= self.next || is_new_queue {
+            return self.accept(offset, &unit);
+        }
+        self.lose(&unit);
+        self.fill(self.next + 1)
+    }
+
+    fn accept(&mut self, offset: i64, unit: &Unit) -> io::Result<()> {
+        if offset - self.next > MAX_GAP {
+            self.lose(unit);
+            return Ok(());
+        }
+        self.fill(offset)?;
         self.write(offset, unit)?;
-        // A topic that was deleted and made anew begins at 0 again: the last record decides.
+        self.is_started = true;
         self.next = offset + 1;
+        self.high = self.high.max(self.next);
         self.first = self.first.min(offset);
         Ok(())
+    }
+
+    /// Keeps the places of lost records before `offset`, so that all others keep theirs.
+    fn fill(&mut self, offset: i64) -> io::Result<()> {
+        while self.next < offset {
+            // What is there from before, or from this walk, is no worse.
+            if self.next >= self.end_before.max(self.high) {
+                self.write(self.next, &Unit::FILLER)?;
+            }
+            self.next += 1;
+        }
+        Ok(())
+    }
+
+    fn lose(&self, unit: &Unit) {
+        let physical_offset = unit.physical_offset;
+        tracing::error!(queue = ?self.queue, physical_offset, "the queue offset of a record is damaged; it is lost");
     }
 
     fn write(&mut self, offset: i64, unit: &Unit) -> io::Result<()> {

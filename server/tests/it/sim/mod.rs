@@ -1,0 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
+//! Simulations: everything that is chosen comes from a seed, so a failure names the seed that repeats it.
+
+mod recovery;
