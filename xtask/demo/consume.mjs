@@ -29,7 +29,8 @@ process.stdin.on('end', () => (running = false)).resume()
 
 let known = -1
 while (running) {
-  const { length } = consumer.assigned()
+  // Those of the topic; the group's retry topic has one, too.
+  const { length } = consumer.assigned().filter((queue) => queue.topic === topic)
   if (length !== known) console.log(`assigned ${(known = length)}`)
   const deliveries = await consumer.poll(256, 100)
   if (deliveries.length === 0) continue
