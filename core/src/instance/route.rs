@@ -83,13 +83,16 @@ impl TopicRoute {
         }
     }
 
-    /// The next queue in turn, of another broker than `avoid` if there is one.
+    /// The next queue in turn, of another broker than `avoid` if there is one. Avoiding takes nobody's turn.
     pub(crate) fn next_queue(&self, avoid: Option<&str>) -> Option<&PublishQueue> {
         let count = self.publish.len();
         if count == 0 {
             return None;
         }
-        let first = self.next.fetch_add(1, Ordering::Relaxed);
+        let first = match avoid {
+            None => self.next.fetch_add(1, Ordering::Relaxed),
+            Some(_) => self.next.load(Ordering::Relaxed),
+        };
         let at = |step: usize| self.publish.get(first.wrapping_add(step) % count);
         if let Some(avoid) = avoid {
             for step in 0..count {

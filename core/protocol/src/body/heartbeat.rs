@@ -161,3 +161,15 @@ pub struct HeartbeatData {
     /// Subscriptions are left out.
     pub without_sub: bool,
 }
+
+/// Body of CHECK_CLIENT_CONFIG.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, rename_all = "camelCase")]
+pub struct CheckClientRequest {
+    /// Client id.
+    pub client_id: String,
+    /// Consumer group.
+    pub group: String,
+    /// What the client wants to subscribe to.
+    pub subscription_data: SubscriptionData,
+}

@@ -139,3 +139,11 @@ pub struct TopicList {
     /// Topics, or other names where the request says so.
     pub topic_list: Vec<String>,
 }
+
+/// Body of UPDATE_AND_CREATE_TOPIC_LIST; attributes carry the signs of a change request.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, rename_all = "camelCase")]
+pub struct CreateTopicListRequest {
+    /// Topics to create or change.
+    pub topic_config_list: Vec<TopicConfig>,
+}

@@ -38,6 +38,30 @@ header! {
 }
 
 header! {
+    /// GET_ALL_TOPIC_CONFIG; old clients send no field and want everything.
+    pub struct GetAllTopicConfigRequestHeader<'a> {
+        /// Topics that the sender has already.
+        "topicSeq" topic_seq: Option<i32>,
+        /// DataVersion as JSON text that those are of.
+        "dataVersion" data_version: Option<&'a str>,
+        /// Most topics wanted.
+        "maxTopicNum" max_topic_num: Option<i32>,
+    }
+}
+
+header! {
+    /// GET_ALL_SUBSCRIPTIONGROUP_CONFIG; old clients send no field and want everything.
+    pub struct GetAllSubscriptionGroupRequestHeader<'a> {
+        /// Groups that the sender has already.
+        "groupSeq" group_seq: Option<i32>,
+        /// DataVersion as JSON text that those are of.
+        "dataVersion" data_version: Option<&'a str>,
+        /// Most groups wanted.
+        "maxGroupNum" max_group_num: Option<i32>,
+    }
+}
+
+header! {
     /// DELETE_SUBSCRIPTIONGROUP.
     pub struct DeleteSubscriptionGroupRequestHeader<'a> {
         /// Group.
