@@ -270,15 +270,10 @@ impl MessageStore {
     }
 
     fn refusal(&self) -> Option<AppendError> {
-        if self.is_closed.load(Ordering::Acquire) {
-            Some(AppendError::Closed)
-        } else if self.log.is_poisoned() {
-            Some(AppendError::Poisoned)
-        } else if self.is_disk_full.load(Ordering::Acquire) {
-            Some(AppendError::DiskFull)
-        } else {
-            None
-        }
+        let is_full = || self.is_disk_full.load(Ordering::Acquire);
+        self.log
+            .refusal()
+            .or_else(|| is_full().then_some(AppendError::DiskFull))
     }
 
     /// Commit-log offset before which records may be shown.
@@ -307,8 +302,7 @@ impl MessageStore {
         if self.is_closed.swap(true, Ordering::AcqRel) {
             return Ok(());
         }
-        // Waits for an append that was let in before.
-        drop(self.log.tail.lock());
+        self.log.close();
         let flushed = self.flush_everything();
         let lock = self.lock.lock().take();
         flushed?;
@@ -329,4 +323,3 @@ fn is_storable(topic: &str) -> bool {
     );
     is_one_name && topic.len() <= MAX_FILE_NAME && !topic.contains(['\\', '\0'])
 }
-

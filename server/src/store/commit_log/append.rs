@@ -74,12 +74,12 @@ impl CommitLog {
                     .map(|queue| (first.queue, queue, queue.writer.lock()));
             }
             let before = results.len();
-            let result = match &mut current {
-                _ if self.is_poisoned() => Err(AppendError::Poisoned),
-                Some((_, queue, writer)) => {
+            let result = match (&mut current, self.refusal()) {
+                (_, Some(error)) => Err(error),
+                (Some((_, queue, writer)), None) => {
                     self.append_group(&mut tail, queue, writer, group, arena, results)
                 }
-                None => Err(AppendError::QueueDeleted),
+                (None, None) => Err(AppendError::QueueDeleted),
             };
             match result {
                 Ok(()) => appended += group.len(),

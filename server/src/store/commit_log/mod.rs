@@ -45,6 +45,7 @@ pub(crate) struct CommitLog {
     /// Everything before is on disk.
     flushed: AtomicU64,
     is_poisoned: AtomicBool,
+    is_closed: AtomicBool,
 }
 
 /// The end of the log; whoever locks it may append.
@@ -107,6 +108,7 @@ impl CommitLog {
             written: AtomicU64::new(end),
             flushed: AtomicU64::new(flushed.min(end)),
             is_poisoned: AtomicBool::new(false),
+            is_closed: AtomicBool::new(false),
         })
     }
 
@@ -133,6 +135,23 @@ impl CommitLog {
     pub(crate) fn poison(&self, cause: &io::Error) {
         if !self.is_poisoned.swap(true, Ordering::AcqRel) {
             tracing::error!(%cause, "the store failed to write; it takes no more messages");
+        }
+    }
+
+    /// Refuses appends from now on; on return none is under way.
+    pub(crate) fn close(&self) {
+        let _tail = self.tail.lock();
+        self.is_closed.store(true, Ordering::Release);
+    }
+
+    /// Why nothing can be appended, if so.
+    pub(crate) fn refusal(&self) -> Option<AppendError> {
+        if self.is_closed.load(Ordering::Acquire) {
+            Some(AppendError::Closed)
+        } else if self.is_poisoned() {
+            Some(AppendError::Poisoned)
+        } else {
+            None
         }
     }
 
