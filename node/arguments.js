@@ -66,14 +66,11 @@ function keys(operation, value) {
   throw wrong(operation, 'message.keys', value, 'a string or an array of strings')
 }
 
-function properties(operation, value) {
+/** An object of strings as `[name, value, …]`. */
+function texts(operation, name, value) {
   if (value == null) return []
-  if (!isObject(value)) throw wrong(operation, 'message.properties', value, 'an object of strings')
-  const flat = []
-  for (const [name, property] of Object.entries(value)) {
-    flat.push(name, text(operation, `message.properties.${name}`, property))
-  }
-  return flat
+  if (!isObject(value)) throw wrong(operation, name, value, 'an object of strings')
+  return Object.entries(value).flatMap(([key, item]) => [key, text(operation, `${name}.${key}`, item)])
 }
 
 /** A message to send. */
@@ -90,7 +87,7 @@ function message(operation, given) {
     body: body(operation, given.body),
     tag: given.tag == null ? undefined : text(operation, 'message.tag', given.tag),
     keys: keys(operation, given.keys),
-    properties: properties(operation, given.properties),
+    properties: texts(operation, 'message.properties', given.properties),
     delayLevel: int32(operation, 'message.delayLevel', given.delayLevel ?? 0),
     flag: int32(operation, 'message.flag', given.flag ?? 0),
   }
@@ -121,10 +118,7 @@ function subscriptions(operation, given) {
   if (!isObject(given)) {
     throw wrong(operation, 'subscriptions', given, "an object like {orders: 'created || paid'}")
   }
-  return Object.entries(given).flatMap(([topic, expression]) => [
-    topic,
-    text(operation, `subscriptions.${topic}`, expression),
-  ])
+  return texts(operation, 'subscriptions', given)
 }
 
 function optionValue(operation, name, value) {
@@ -139,7 +133,7 @@ function optionValue(operation, name, value) {
       throw invalidOption(
         operation,
         name,
-        `${name} is ${shown(value)}, allowed is a string, a number, a boolean or an array of strings`,
+        `${name} is ${shown(value)}, an option is a string, a number, a boolean or an array of strings`,
       )
   }
 }
@@ -172,5 +166,6 @@ module.exports = {
   queues,
   subscriptions,
   text,
+  texts,
   wrong,
 }

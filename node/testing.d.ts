@@ -8,6 +8,8 @@ export interface ServerOptions {
   namesrvListen?: string
   /** Address of the broker. Default: a free port of 127.0.0.1. */
   brokerListen?: string
+  /** Further settings of the broker under the reference's keys: `{ brokerName: 'broker-b' }`. */
+  brokerSettings?: Readonly<Record<string, string>>
 }
 
 /** A name server and a broker inside this process, for tests. */

@@ -116,7 +116,7 @@ test('options are checked by name and value', async () => {
     assert.ok(error instanceof UsageError, String(error))
     assert.match(error.message, message)
   }
-  const error = await rejection(PullConsumer.start({ nameServers, subscriptions: {} }))
+  const error = await rejection(PullConsumer.start({ nameServers, subscriptions: '*' }))
   assert.equal(error.code, 'UNKNOWN_OPTION')
 })
 
@@ -168,4 +168,7 @@ test('a server that can not start says why', async () => {
   assert.match(error.message, new RegExp(address))
   await new Promise((resolve) => silent.close(resolve))
   assert.equal((await rejection(Server.start({ port: 1 }))).code, 'UNKNOWN_OPTION')
+  const settings = await rejection(Server.start({ brokerSettings: { brokerRole: 'BOSS' } }))
+  assert.match(settings.message, /brokerRole/)
+  assert.match(settings.message, /BOSS/)
 })

@@ -10,7 +10,7 @@ use napi_derive::napi;
 use parking_lot::Mutex;
 
 use crate::completion::blocking;
-use crate::convert::JsValue;
+use crate::convert::{JsValue, pairs};
 
 /// Where the server listens and keeps its files; by default free ports and a fresh directory.
 #[napi(object, object_to_js = false)]
@@ -18,6 +18,7 @@ pub struct TestServerOptions {
     pub data_dir: Option<String>,
     pub namesrv_listen: Option<String>,
     pub broker_listen: Option<String>,
+    pub broker_settings: Vec<String>,
 }
 
 /// A running server; stops when it is collected, at the latest.
@@ -33,8 +34,11 @@ pub struct TestServer {
 impl TestServer {
     #[napi]
     pub fn start(env: Env, options: TestServerOptions) -> napi::Result<JsValue> {
-        let mut server = ServerOptions::default();
-        server.data_dir = options.data_dir.map(Into::into);
+        let mut server = ServerOptions {
+            data_dir: options.data_dir.map(Into::into),
+            broker_settings: pairs(options.broker_settings).collect(),
+            ..ServerOptions::default()
+        };
         if let Some(address) = options.namesrv_listen {
             server.namesrv_listen = address;
         }
