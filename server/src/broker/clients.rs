@@ -8,6 +8,7 @@ mod group;
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicI64, Ordering};
 
 use kerolox_protocol::LanguageCode;
 use kerolox_protocol::body::heartbeat::{ConsumerData, MessageModel, SubscriptionData};
@@ -18,6 +19,9 @@ pub use group::GroupView;
 
 use crate::config::BrokerConfig;
 use crate::net::{Session, SessionId};
+
+/// Milliseconds between two looks for silent connections.
+const SCAN_INTERVAL_MS: i64 = 10_000;
 
 /// A client as one connection of a group.
 #[derive(Clone, Debug)]
@@ -58,6 +62,7 @@ pub struct ClientTable {
     consumers: RwLock<HashMap<String, Arc<Group>>>,
     producers: RwLock<HashMap<String, BTreeMap<SessionId, Member>>>,
     expiry_ms: i64,
+    scanned_ms: AtomicI64,
 }
 
 impl ClientTable {
@@ -67,6 +72,7 @@ impl ClientTable {
             consumers: RwLock::default(),
             producers: RwLock::default(),
             expiry_ms: config.channel_expired_timeout,
+            scanned_ms: AtomicI64::new(0),
         }
     }
 
@@ -146,8 +152,13 @@ impl ClientTable {
         left
     }
 
-    /// Connections that have been silent for too long; closing them removes their clients.
+    /// Connections that have been silent for too long; closing them removes their clients. Looks every 10 s only.
     pub fn expire(&self, now_ms: i64) -> Vec<Arc<Session>> {
+        let scanned_ms = self.scanned_ms.load(Ordering::Relaxed);
+        if now_ms.saturating_sub(scanned_ms) < SCAN_INTERVAL_MS {
+            return Vec::new();
+        }
+        self.scanned_ms.store(now_ms, Ordering::Relaxed);
         let silent = |member: &Member| now_ms.saturating_sub(member.last_seen_ms) > self.expiry_ms;
         let mut sessions: BTreeMap<SessionId, Arc<Session>> = BTreeMap::new();
         let mut collect = |member: &Member| {
@@ -181,6 +192,15 @@ impl ClientTable {
             }
         }
         ids
+    }
+
+    /// Consumer groups that subscribe to a topic.
+    pub fn groups_of(&self, topic: &str) -> Vec<String> {
+        let consumers = self.consumers.read();
+        let having = consumers
+            .iter()
+            .filter(|(_, group)| group.subscription(topic).is_some());
+        having.map(|(name, _)| name.clone()).collect()
     }
 
     /// Connections of a consumer group.

@@ -76,6 +76,9 @@ fn dispatch(broker: &Broker, code: RequestCode, request: &Request<'_>) -> Outcom
         RequestCode::GET_CONSUMER_LIST_BY_GROUP => {
             consumer::get_consumer_list_by_group(broker, request)
         }
+        RequestCode::QUERY_TOPIC_CONSUME_BY_WHO => {
+            consumer::query_topic_consume_by_who(broker, request)
+        }
         RequestCode::LOCK_BATCH_MQ => consumer::lock_batch_mq(broker, request),
         RequestCode::UNLOCK_BATCH_MQ => consumer::unlock_batch_mq(broker, request),
 
@@ -96,6 +99,9 @@ fn dispatch(broker: &Broker, code: RequestCode, request: &Request<'_>) -> Outcom
 
         RequestCode::UPDATE_AND_CREATE_TOPIC => {
             topic_admin::update_and_create_topic(broker, request)
+        }
+        RequestCode::UPDATE_AND_CREATE_TOPIC_LIST => {
+            topic_admin::update_and_create_topic_list(broker, request)
         }
         RequestCode::DELETE_TOPIC_IN_BROKER => topic_admin::delete_topic_in_broker(broker, request),
         RequestCode::GET_ALL_TOPIC_CONFIG => topic_admin::get_all_topic_config(broker, request),

@@ -4,6 +4,7 @@
 //! A lock lasts 60 s and is renewed by its owner; locks live in memory only. Facts: server.md 5.1.
 
 use std::collections::HashMap;
+use std::sync::atomic::{AtomicI64, Ordering};
 
 use kerolox_protocol::body::queue::MessageQueue;
 use parking_lot::Mutex;
@@ -27,6 +28,7 @@ impl Lock {
 #[derive(Debug, Default)]
 pub struct QueueLocks {
     groups: Mutex<HashMap<String, HashMap<MessageQueue, Lock>>>,
+    scanned_ms: AtomicI64,
 }
 
 impl QueueLocks {
@@ -90,8 +92,13 @@ impl QueueLocks {
             .is_some_and(|locks| locks.values().any(|lock| !lock.is_expired(now_ms)))
     }
 
-    /// Forgets expired locks. They count as free anyway; this bounds the memory.
+    /// Forgets expired locks, once a minute. They count as free anyway; this bounds the memory.
     pub fn expire(&self, now_ms: i64) {
+        let scanned_ms = self.scanned_ms.load(Ordering::Relaxed);
+        if now_ms.saturating_sub(scanned_ms) < LOCK_MS {
+            return;
+        }
+        self.scanned_ms.store(now_ms, Ordering::Relaxed);
         self.groups.lock().retain(|_, locks| {
             locks.retain(|_, lock| !lock.is_expired(now_ms));
             !locks.is_empty()

@@ -11,6 +11,7 @@ mod dispatch;
 mod flush_wait;
 mod long_poll;
 mod processor;
+mod rates;
 mod schedule;
 mod unique_ids;
 
@@ -28,7 +29,6 @@ use std::sync::Arc;
 use parking_lot::Mutex;
 
 use crate::config::BrokerConfig;
-use crate::persist;
 use crate::store::clock::Clock;
 use crate::store::disk::Disk;
 use crate::store::{FlushReport, MessageStore, QueueHandle, RecoveryReport, StoreError};
@@ -40,6 +40,7 @@ use locks::QueueLocks;
 use long_poll::LongPoll;
 use offsets::ConsumerOffsets;
 use processor::send::SendBatch;
+use rates::Rates;
 use schedule::DelaySchedule;
 use topics::TopicTable;
 use unique_ids::UniqueIds;
@@ -73,6 +74,7 @@ pub struct Broker {
     pub(crate) offsets: ConsumerOffsets,
     pub(crate) clients: ClientTable,
     pub(crate) locks: QueueLocks,
+    pub(crate) rates: Rates,
     long_poll: LongPoll,
     flush_waiters: FlushWaiters,
     schedule: DelaySchedule,
@@ -118,6 +120,7 @@ impl Broker {
             offsets,
             clients: ClientTable::new(&config),
             locks: QueueLocks::new(),
+            rates: Rates::new(now_ms),
             long_poll: LongPoll::default(),
             flush_waiters: FlushWaiters::default(),
             schedule,
@@ -159,6 +162,7 @@ impl Broker {
             session.close();
         }
         self.locks.expire(now_ms);
+        self.rates.sample(&self.store, now_ms);
         self.offsets.persist_if_due(now_ms);
     }
 

@@ -17,8 +17,8 @@ use parking_lot::{Mutex, RwLock};
 
 pub use changes::{Changes, TopicChanges};
 
-use crate::persist::{Origin, TableFile};
 use crate::config::BrokerConfig;
+use crate::persist::{Origin, TableFile};
 use crate::store::disk::Disk;
 
 /// Topics by name.
@@ -242,9 +242,12 @@ impl TopicTable {
     }
 
     fn changed(&self, configs: impl IntoIterator<Item = Arc<TopicConfig>>, now_ms: i64) {
-        self.version.lock().next(now_ms);
+        // Under the version's lock: the changes of a version never come after those of a later one.
+        let mut version = self.version.lock();
+        version.next(now_ms);
+        self.changes.add(configs, *version);
+        drop(version);
         self.save();
-        self.changes.add(configs);
     }
 
     /// Writes `topics.json`.

@@ -147,3 +147,11 @@ pub struct CreateTopicListRequest {
     /// Topics to create or change.
     pub topic_config_list: Vec<TopicConfig>,
 }
+
+/// Names of consumer groups.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, rename_all = "camelCase")]
+pub struct GroupList {
+    /// Groups.
+    pub group_list: Vec<String>,
+}

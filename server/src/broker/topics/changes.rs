@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use kerolox_protocol::Command;
-use kerolox_protocol::body::topic::TopicConfig;
+use kerolox_protocol::body::topic::{DataVersion, TopicConfig};
 use parking_lot::Mutex;
 
 use crate::net::Session;
@@ -24,6 +24,8 @@ pub struct TopicChanges {
 pub struct Changes {
     /// Topics that are new or different, by name.
     pub topics: BTreeMap<String, Arc<TopicConfig>>,
+    /// Version of the table with the last of them.
+    pub version: DataVersion,
     /// A topic was removed: everything has to be sent.
     pub full: bool,
     /// Replies to send once name servers know.
@@ -41,11 +43,18 @@ impl TopicChanges {
         }
     }
 
-    pub(super) fn add(&self, configs: impl IntoIterator<Item = Arc<TopicConfig>>) {
+    pub(super) fn add(
+        &self,
+        configs: impl IntoIterator<Item = Arc<TopicConfig>>,
+        version: DataVersion,
+    ) {
         let named = configs
             .into_iter()
             .map(|config| (config.topic_name.clone(), config));
-        self.state.lock().topics.extend(named);
+        let mut state = self.state.lock();
+        state.topics.extend(named);
+        state.version = version;
+        drop(state);
         self.wake();
     }
 

@@ -1,0 +1,229 @@
+// SPDX-License-Identifier: Apache-2.0
+//! One name server: its connection, what it knows, and when to try again.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use bytes::Bytes;
+use kerolox::net::{ConnectOptions, Connection};
+use kerolox_protocol::body;
+use kerolox_protocol::body::register::KvTable;
+use kerolox_protocol::header::route::{BrokerIdentityRequestHeader, RegisterBrokerRequestHeader};
+use kerolox_protocol::{Command, RequestCode, ResponseCode};
+use tokio::sync::{mpsc, watch};
+use tokio::time::Instant;
+
+use super::bodies;
+use crate::broker::Broker;
+
+/// First pause after a failure; it doubles up to the registration period.
+const FIRST_PAUSE: Duration = Duration::from_millis(500);
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(3);
+/// The process is about to end and nobody depends on the answer.
+const FAREWELL_TIMEOUT: Duration = Duration::from_secs(1);
+
+/// Something to register.
+#[derive(Debug)]
+pub(super) struct Job {
+    /// Body of an increment; `None` is everything.
+    increment: Option<Bytes>,
+    /// Dropped when the job is done.
+    _done: Option<mpsc::Sender<()>>,
+}
+
+impl Job {
+    pub(super) const fn full() -> Self {
+        Self {
+            increment: None,
+            _done: None,
+        }
+    }
+
+    pub(super) const fn increment(body: Bytes) -> Self {
+        Self {
+            increment: Some(body),
+            _done: None,
+        }
+    }
+
+    pub(super) fn with_done(&self, done: mpsc::Sender<()>) -> Self {
+        Self {
+            increment: self.increment.clone(),
+            _done: Some(done),
+        }
+    }
+}
+
+/// The registration at one name server.
+pub(super) struct Peer {
+    address: String,
+    broker: Arc<Broker>,
+    connection: Option<Connection>,
+    /// It missed something and gets everything next.
+    needs_full: Arc<AtomicBool>,
+    pause: Duration,
+    next: Instant,
+}
+
+impl Peer {
+    pub(super) fn new(address: String, broker: Arc<Broker>, needs_full: Arc<AtomicBool>) -> Self {
+        Self {
+            address,
+            broker,
+            connection: None,
+            needs_full,
+            pause: Duration::ZERO,
+            next: Instant::now(),
+        }
+    }
+
+    pub(super) async fn run(
+        mut self,
+        mut jobs: mpsc::Receiver<Job>,
+        mut stopped: watch::Receiver<bool>,
+    ) {
+        self.next = Instant::now() + self.period();
+        loop {
+            // Cancel safety: nothing here loses anything when another branch wins.
+            tokio::select! {
+                job = jobs.recv() => match job {
+                    Some(job) if self.pause.is_zero() => self.register(job.increment).await,
+                    Some(_) => self.needs_full.store(true, Ordering::Release),
+                    None => return,
+                },
+                () = tokio::time::sleep_until(self.next) => self.register(None).await,
+                () = lost(self.connection.as_ref()) => {
+                    tracing::warn!(name_server = self.address, "connection to the name server lost");
+                    self.connection = None;
+                    self.needs_full.store(true, Ordering::Release);
+                    self.next = Instant::now();
+                }
+                _ = stopped.changed() => break,
+            }
+        }
+        self.farewell().await;
+    }
+
+    fn period(&self) -> Duration {
+        let period = self.broker.config().register_name_server_period;
+        Duration::from_millis(period.clamp(10_000, 60_000))
+    }
+
+    async fn register(&mut self, increment: Option<Bytes>) {
+        match self.try_register(increment).await {
+            Ok(()) => {
+                if !self.pause.is_zero() {
+                    tracing::info!(name_server = self.address, "registered again");
+                }
+                self.pause = Duration::ZERO;
+                self.next = Instant::now() + self.period();
+            }
+            Err(reason) => {
+                if self.pause.is_zero() {
+                    tracing::warn!(
+                        name_server = self.address,
+                        reason,
+                        "registration failed, trying again"
+                    );
+                }
+                self.connection = None;
+                self.needs_full.store(true, Ordering::Release);
+                self.pause = (self.pause * 2).clamp(FIRST_PAUSE, self.period());
+                self.next = Instant::now() + self.pause;
+            }
+        }
+    }
+
+    async fn try_register(&mut self, increment: Option<Bytes>) -> Result<(), String> {
+        let connection = match &self.connection {
+            Some(connection) if !connection.is_closed() => connection.clone(),
+            _ => {
+                self.needs_full.store(true, Ordering::Release);
+                let options = ConnectOptions {
+                    timeout: CONNECT_TIMEOUT,
+                    ..ConnectOptions::default()
+                };
+                let connected = Connection::connect(&self.address, options).await;
+                self.connection
+                    .insert(connected.map_err(|error| error.to_string())?)
+                    .clone()
+            }
+        };
+        let config = self.broker.config();
+        // Cleared before the topics are read: whatever is missed from here on counts for the next time.
+        let needs_full = self.needs_full.swap(false, Ordering::AcqRel);
+        let body = increment
+            .filter(|_| !needs_full)
+            .unwrap_or_else(|| bodies::full(config, self.broker.topics()));
+        let crc = crc32fast::hash(&body) & 0x7fff_ffff;
+        let (address, ha_address) = (config.advertised_address(), config.ha_address());
+        let header = RegisterBrokerRequestHeader {
+            broker_name: &config.broker_name,
+            broker_addr: &address,
+            cluster_name: &config.broker_cluster_name,
+            ha_server_addr: &ha_address,
+            broker_id: config.broker_id,
+            heartbeat_timeout_millis: None,
+            enable_acting_master: Some(false),
+            compressed: Some(false),
+            body_crc32: i32::try_from(crc).ok(),
+        };
+        let request = Command::request(RequestCode::REGISTER_BROKER, &header).with_body(body);
+        let timeout = Duration::from_millis(config.register_broker_timeout_mills);
+        let reply = connection
+            .request(request, timeout)
+            .await
+            .map_err(|error| error.to_string())?;
+        if reply.response_code() != ResponseCode::SUCCESS {
+            let remark = reply.remark.unwrap_or_default();
+            return Err(format!("answered with code {}: {remark}", reply.code));
+        }
+        self.learn(&reply.body);
+        Ok(())
+    }
+
+    /// A name server may know which topics are ordered.
+    fn learn(&self, body: &[u8]) {
+        if body.is_empty() {
+            return;
+        }
+        match body::decode::<KvTable>(body) {
+            Ok(ordered) => {
+                let now_ms = self.broker.clock.now_ms();
+                self.broker
+                    .topics()
+                    .mark_ordered(ordered.table.keys().map(String::as_str), now_ms);
+            }
+            Err(error) => {
+                tracing::warn!(name_server = self.address, %error, "order configuration not understood");
+            }
+        }
+    }
+
+    async fn farewell(self) {
+        let Some(connection) = self.connection else {
+            return;
+        };
+        let config = self.broker.config();
+        let address = config.advertised_address();
+        let header = BrokerIdentityRequestHeader {
+            broker_name: &config.broker_name,
+            broker_addr: &address,
+            cluster_name: &config.broker_cluster_name,
+            broker_id: config.broker_id,
+        };
+        let request = Command::request(RequestCode::UNREGISTER_BROKER, &header);
+        if let Err(error) = connection.request(request, FAREWELL_TIMEOUT).await {
+            tracing::info!(name_server = self.address, %error, "the name server did not take the farewell");
+        }
+    }
+}
+
+/// Ends when the connection does; never without one.
+async fn lost(connection: Option<&Connection>) {
+    match connection {
+        Some(connection) => connection.closed().await,
+        None => std::future::pending().await,
+    }
+}
