@@ -8,6 +8,8 @@
 
 pub mod bench;
 pub mod broker;
+#[doc(hidden)]
+pub mod cli;
 pub mod config;
 pub mod embedded;
 pub mod namesrv;

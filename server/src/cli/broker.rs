@@ -1,0 +1,91 @@
+// SPDX-License-Identifier: Apache-2.0
+//! `mqbroker` and `kerolox broker`: a broker with the reference's flags.
+
+use std::path::PathBuf;
+
+use anyhow::Result;
+
+use super::{log, say, stop_signal};
+use crate::config::{BrokerConfig, Settings, loopback_remark};
+use crate::embedded::{RunningBroker, runtime};
+
+/// Settings that `-m` prints.
+const IMPORTANT: &[&str] = &[
+    "autoCreateTopicEnable",
+    "bindAddress",
+    "brokerClusterName",
+    "brokerId",
+    "brokerIP1",
+    "brokerName",
+    "brokerRole",
+    "deleteWhen",
+    "fileReservedTime",
+    "flushDiskType",
+    "listenPort",
+    "maxMessageSize",
+    "namesrvAddr",
+    "storePathCommitLog",
+    "storePathRootDir",
+];
+
+/// Arguments of a broker.
+#[derive(Clone, Debug, clap::Args)]
+pub struct Args {
+    /// Properties file.
+    #[arg(short = 'c', long = "configFile", value_name = "FILE")]
+    pub config_file: Option<PathBuf>,
+    /// Name servers, `host:port;host:port`; overrides the file.
+    #[arg(short = 'n', long = "namesrvAddr", value_name = "ADDRESSES")]
+    pub namesrv_addr: Option<String>,
+    /// Print all settings and end.
+    #[arg(short = 'p', long = "printConfigItem")]
+    pub print_config: bool,
+    /// Print the important settings and end.
+    #[arg(short = 'm', long = "printImportantConfig")]
+    pub print_important: bool,
+}
+
+/// Serves until SIGTERM or SIGINT.
+///
+/// # Errors
+/// A setting, the address or the store's directory can not be used.
+pub fn run(args: &Args) -> Result<()> {
+    log("info");
+    let mut config = BrokerConfig::default();
+    if let Some(file) = &args.config_file {
+        for remark in config.apply_file(file)? {
+            tracing::warn!("{remark}");
+        }
+    }
+    if let Some(addresses) = &args.namesrv_addr {
+        config.set("namesrvAddr", addresses.trim())?;
+    }
+    config.check()?;
+    if args.print_config || args.print_important {
+        for (key, value) in config.entries() {
+            if args.print_config || IMPORTANT.contains(&key) {
+                say(&format!("{key}={value}"))?;
+            }
+        }
+        return Ok(());
+    }
+    if let Some(remark) = loopback_remark(config.bind_address, "broker") {
+        tracing::warn!("{remark}");
+    }
+    runtime(2)?.block_on(async {
+        let server = RunningBroker::start(config, "listenPort", "storePathRootDir").await?;
+        let config = server.broker().config();
+        let name_servers = match config.name_servers()? {
+            list if list.is_empty() => String::new(),
+            list => format!(" and name server is {}", list.join(";")),
+        };
+        say(&format!(
+            "The broker[{}, {}] boot success. serializeType=JSON{name_servers}",
+            config.broker_name,
+            config.advertised_address()
+        ))?;
+        stop_signal().await?;
+        server.stop().await;
+        Ok(())
+    })
+}

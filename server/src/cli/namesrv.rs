@@ -1,0 +1,57 @@
+// SPDX-License-Identifier: Apache-2.0
+//! `mqnamesrv` and `kerolox namesrv`: a name server with the reference's flags.
+
+use std::path::PathBuf;
+
+use anyhow::Result;
+
+use super::{log, say, stop_signal};
+use crate::config::{NamesrvConfig, Settings, loopback_remark};
+use crate::embedded::{RunningNamesrv, runtime};
+
+/// Arguments of a name server.
+#[derive(Clone, Debug, clap::Args)]
+pub struct Args {
+    /// Properties file.
+    #[arg(short = 'c', long = "configFile", value_name = "FILE")]
+    pub config_file: Option<PathBuf>,
+    /// Print all settings and end.
+    #[arg(short = 'p', long = "printConfigItem")]
+    pub print_config: bool,
+    /// Name servers; taken for compatibility, a name server needs none.
+    #[arg(short = 'n', long = "namesrvAddr", value_name = "ADDRESSES")]
+    pub namesrv_addr: Option<String>,
+}
+
+/// Serves until SIGTERM or SIGINT.
+///
+/// # Errors
+/// A setting or the address can not be used.
+pub fn run(args: &Args) -> Result<()> {
+    log("info");
+    let mut config = NamesrvConfig::default();
+    if let Some(file) = &args.config_file {
+        for remark in config.apply_file(file)? {
+            tracing::warn!("{remark}");
+        }
+    }
+    if args.print_config {
+        for (key, value) in config.entries() {
+            say(&format!("{key}={value}"))?;
+        }
+        return Ok(());
+    }
+    if let Some(remark) = loopback_remark(config.bind_address, "name server") {
+        tracing::warn!("{remark}");
+    }
+    runtime(2)?.block_on(async {
+        let server = RunningNamesrv::start(config, "listenPort").await?;
+        let address = server.address();
+        say(&format!(
+            "The Name Server boot success. serializeType=JSON, address {address}"
+        ))?;
+        stop_signal().await?;
+        server.stop().await;
+        Ok(())
+    })
+}
