@@ -149,10 +149,22 @@ fn scenario(cluster: &mut Cluster) -> anyhow::Result<()> {
         ..AdminOptions::default()
     }))?;
 
-    admin_and_batch(&admin, &producer, cluster).context("admin, batch, one-way and pull")?;
-    tag_filter(&producer, cluster).context("push with tag filter")?;
-    auto_created(&producer, cluster).context("topic made on demand")?;
-    restart(&admin, &producer, cluster).context("offsets over a restart")?;
+    let mut start = Instant::now();
+    let mut step = |what: &'static str, result: anyhow::Result<()>| {
+        say(&format!("  {what}: {} ms", start.elapsed().as_millis()));
+        start = Instant::now();
+        result.context(what)
+    };
+    step(
+        "admin, batch, one-way, pull",
+        admin_and_batch(&admin, &producer, cluster),
+    )?;
+    step("push with tag filter", tag_filter(&producer, cluster))?;
+    step("topic made on demand", auto_created(&producer, cluster))?;
+    step(
+        "offsets over a restart",
+        restart(&admin, &producer, cluster),
+    )?;
     done(producer.close())?;
     done(admin.close())
 }
