@@ -15,7 +15,10 @@ async fn main() -> Result<()> {
     let arguments: Vec<String> = std::env::args().collect();
     let topic = arguments.get(1).map_or("TopicTest", String::as_str);
     let group = arguments.get(2).map_or("kerolox-example", String::as_str);
-    let patience = arguments.get(3).and_then(|seconds| seconds.parse().ok()).unwrap_or(3.0);
+    let patience = arguments
+        .get(3)
+        .and_then(|seconds| seconds.parse().ok())
+        .unwrap_or(3.0);
     let expression = arguments.get(4).map_or("*", String::as_str);
     let options = PushConsumerOptions {
         group: group.to_owned(),
@@ -23,11 +26,12 @@ async fn main() -> Result<()> {
         ..PushConsumerOptions::default()
     };
     let begin = Instant::now();
-    let consumer =
-        PushConsumer::start(options, vec![Subscription::new(topic, expression)]).await?;
+    let consumer = PushConsumer::start(options, vec![Subscription::new(topic, expression)]).await?;
     let (mut received, mut first, mut last) = (0usize, None, begin);
     loop {
-        let deliveries = consumer.poll(1000, Duration::from_secs_f64(patience)).await?;
+        let deliveries = consumer
+            .poll(1000, Duration::from_secs_f64(patience))
+            .await?;
         if deliveries.is_empty() {
             break;
         }
@@ -37,7 +41,12 @@ async fn main() -> Result<()> {
         for delivery in deliveries {
             let message = &delivery.message;
             let body = String::from_utf8_lossy(&message.body);
-            drop(writeln!(out, "{} {} {body}", message.queue(), message.queue_offset));
+            drop(writeln!(
+                out,
+                "{} {} {body}",
+                message.queue(),
+                message.queue_offset
+            ));
             verdicts.push((delivery.id, Verdict::Success));
         }
         received += verdicts.len();

@@ -15,10 +15,17 @@ fn main() -> Result<()> {
     let arguments: Vec<String> = std::env::args().collect();
     let topic = arguments.get(1).map_or("TopicTest", String::as_str);
     let count: Option<usize> = arguments.get(2).and_then(|count| count.parse().ok());
-    let in_flight = arguments.get(3).and_then(|number| number.parse().ok()).unwrap_or(64);
+    let in_flight = arguments
+        .get(3)
+        .and_then(|number| number.parse().ok())
+        .unwrap_or(64);
     let lines: Vec<String> = match count {
         Some(count) => (0..count).map(|number| format!("{number:0128}")).collect(),
-        None => std::io::stdin().lock().lines().map_while(std::result::Result::ok).collect(),
+        None => std::io::stdin()
+            .lock()
+            .lines()
+            .map_while(std::result::Result::ok)
+            .collect(),
     };
     let lines: Vec<String> = lines.into_iter().filter(|line| !line.is_empty()).collect();
 
@@ -36,7 +43,12 @@ fn main() -> Result<()> {
         if number == 0 {
             let first = outstanding.pop_front().map(done).transpose()?;
             if let Some(first) = first {
-                eprintln!("first after {:?}: {} in {}", begin.elapsed(), first.message_id, first.queue());
+                eprintln!(
+                    "first after {:?}: {} in {}",
+                    begin.elapsed(),
+                    first.message_id,
+                    first.queue()
+                );
             }
         }
     }
@@ -44,7 +56,10 @@ fn main() -> Result<()> {
         done(call)?;
     }
     let elapsed = begin.elapsed();
-    eprintln!("{sent} sent in {elapsed:?}, {:.0} a second", sent as f64 / elapsed.as_secs_f64());
+    eprintln!(
+        "{sent} sent in {elapsed:?}, {:.0} a second",
+        sent as f64 / elapsed.as_secs_f64()
+    );
     done(producer.close())
 }
 

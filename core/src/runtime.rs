@@ -17,8 +17,8 @@
 
 use std::any::Any;
 use std::collections::HashMap;
-use std::sync::{Once, Weak};
 use std::sync::atomic::{AtomicPtr, AtomicU64, AtomicUsize, Ordering};
+use std::sync::{Once, Weak};
 
 use parking_lot::Mutex;
 use tokio::runtime::{Builder, Handle, Runtime};
@@ -107,7 +107,11 @@ fn slot() -> Result<&'static Slot> {
         return Ok(slot);
     }
     let registry = Registry::default();
-    let fresh = Box::into_raw(Box::new(Slot { generation, runtime: build()?, registry }));
+    let fresh = Box::into_raw(Box::new(Slot {
+        generation,
+        runtime: build()?,
+        registry,
+    }));
     match SLOT.compare_exchange(current, fresh, Ordering::AcqRel, Ordering::Acquire) {
         // SAFETY: just made by Box::into_raw and published; from here on it is never freed.
         Ok(_) => Ok(unsafe { &*fresh }),

@@ -25,7 +25,9 @@ use serde::de::DeserializeOwned;
 pub use options::AdminOptions;
 
 use crate::error::{Error, ErrorCode, Result};
-use crate::instance::{Instance, InstanceConfig, MASTER, broker_error, client_id, unique_instance_name};
+use crate::instance::{
+    Instance, InstanceConfig, MASTER, broker_error, client_id, unique_instance_name,
+};
 use crate::runtime;
 
 /// First and longest pause between two looks at a route.
@@ -66,8 +68,14 @@ impl Admin {
             client_id: client_id("", &unique_instance_name()),
         })?;
         let timeout = Duration::from_millis(options.timeout_ms.max(1));
-        let owner = Owner { instance, timeout, is_closed: AtomicBool::new(false) };
-        Ok(Self { owner: Arc::new(owner) })
+        let owner = Owner {
+            instance,
+            timeout,
+            is_closed: AtomicBool::new(false),
+        };
+        Ok(Self {
+            owner: Arc::new(owner),
+        })
     }
 
     /// Creates a topic, or changes it, with as many read as write queues, and waits until it is routed. `on` names a
@@ -88,7 +96,10 @@ impl Admin {
         for master in &masters {
             self.create_topic(&master.address, &config).await?;
         }
-        let names: Vec<&str> = masters.iter().map(|master| master.broker_name.as_str()).collect();
+        let names: Vec<&str> = masters
+            .iter()
+            .map(|master| master.broker_name.as_str())
+            .collect();
         self.wait_for_route(topic, &names).await
     }
 
@@ -99,8 +110,11 @@ impl Admin {
     pub async fn create_topic(&self, address: &str, config: &TopicConfig) -> Result<()> {
         const OPERATION: &str = "create_topic";
         check_topic(OPERATION, &config.topic_name)?;
-        let attributes: Vec<String> =
-            config.attributes.iter().map(|(name, value)| format!("+{name}={value}")).collect();
+        let attributes: Vec<String> = config
+            .attributes
+            .iter()
+            .map(|(name, value)| format!("+{name}={value}"))
+            .collect();
         let attributes = attributes.join(",");
         let header = CreateTopicRequestHeader {
             topic: &config.topic_name,
@@ -131,7 +145,12 @@ impl Admin {
             let route = self.topic_route(topic).await?.unwrap_or_default();
             let missing: Vec<&str> = broker_names
                 .iter()
-                .filter(|name| !route.queue_datas.iter().any(|queues| queues.broker_name == **name))
+                .filter(|name| {
+                    !route
+                        .queue_datas
+                        .iter()
+                        .any(|queues| queues.broker_name == **name)
+                })
                 .copied()
                 .collect();
             if missing.is_empty() && !route.queue_datas.is_empty() {
@@ -160,9 +179,15 @@ impl Admin {
         for master in self.masters(OPERATION, None).await? {
             self.delete_topic_on(&master.address, topic).await?;
         }
-        let header = DeleteTopicInNamesrvRequestHeader { topic, ..Default::default() };
+        let header = DeleteTopicInNamesrvRequestHeader {
+            topic,
+            ..Default::default()
+        };
         let code = RequestCode::DELETE_TOPIC_IN_NAMESRV;
-        let told = self.instance(OPERATION)?.tell_name_servers(code, &header, self.timeout()).await;
+        let told = self
+            .instance(OPERATION)?
+            .tell_name_servers(code, &header, self.timeout())
+            .await;
         told.map_err(|error| error.in_operation(OPERATION).with_context("topic", topic))
     }
 
@@ -194,7 +219,9 @@ impl Admin {
     /// `NAME_SERVER_UNREACHABLE`, what it answers.
     pub async fn topics_of_cluster(&self, cluster: &str) -> Result<Vec<String>> {
         let code = RequestCode::GET_TOPICS_BY_CLUSTER;
-        let list: TopicList = self.ask("topics", code, &ClusterRequestHeader { cluster }).await?;
+        let list: TopicList = self
+            .ask("topics", code, &ClusterRequestHeader { cluster })
+            .await?;
         Ok(sorted(list))
     }
 
@@ -203,8 +230,14 @@ impl Admin {
     /// # Errors
     /// `NAME_SERVER_UNREACHABLE`, what it answers.
     pub async fn topic_route(&self, topic: &str) -> Result<Option<TopicRouteData>> {
-        let header = GetRouteInfoRequestHeader { topic, accept_standard_json_only: Some(true) };
-        match self.ask("topic_route", RequestCode::GET_ROUTEINFO_BY_TOPIC, &header).await {
+        let header = GetRouteInfoRequestHeader {
+            topic,
+            accept_standard_json_only: Some(true),
+        };
+        match self
+            .ask("topic_route", RequestCode::GET_ROUTEINFO_BY_TOPIC, &header)
+            .await
+        {
             Ok(route) => Ok(Some(route)),
             Err(error) if error.code() == ErrorCode::TopicNotExist => Ok(None),
             Err(error) => Err(error.with_context("topic", topic)),
@@ -216,7 +249,12 @@ impl Admin {
     /// # Errors
     /// `NAME_SERVER_UNREACHABLE`, what it answers.
     pub async fn cluster_info(&self) -> Result<ClusterInfo> {
-        self.ask("cluster_info", RequestCode::GET_BROKER_CLUSTER_INFO, &NoHeader).await
+        self.ask(
+            "cluster_info",
+            RequestCode::GET_BROKER_CLUSTER_INFO,
+            &NoHeader,
+        )
+        .await
     }
 
     /// The masters of a broker or a cluster, or of everything; sorted by broker name.
@@ -228,7 +266,10 @@ impl Admin {
     }
 
     async fn masters(&self, operation: &'static str, on: Option<&str>) -> Result<Vec<Master>> {
-        let info = self.cluster_info().await.map_err(|error| error.in_operation(operation))?;
+        let info = self
+            .cluster_info()
+            .await
+            .map_err(|error| error.in_operation(operation))?;
         let of_cluster = on.and_then(|name| info.cluster_addr_table.get(name));
         let is_meant = |broker_name: &str| match (on, of_cluster) {
             (None, _) => true,
@@ -237,7 +278,11 @@ impl Admin {
         };
         let mut masters = Vec::new();
         for (broker_name, broker) in info.broker_addr_table {
-            if let Some(address) = broker.broker_addrs.get(&MASTER).filter(|_| is_meant(&broker_name)) {
+            if let Some(address) = broker
+                .broker_addrs
+                .get(&MASTER)
+                .filter(|_| is_meant(&broker_name))
+            {
                 masters.push(Master {
                     address: address.clone(),
                     cluster: broker.cluster,
@@ -271,9 +316,15 @@ impl Admin {
                 .with_context("group", &config.group_name));
         }
         let code = RequestCode::UPDATE_AND_CREATE_SUBSCRIPTIONGROUP;
-        self.tell(OPERATION, address, code, &NoHeader, body::encode(config).into())
-            .await
-            .map_err(|error| error.with_context("group", &config.group_name))
+        self.tell(
+            OPERATION,
+            address,
+            code,
+            &NoHeader,
+            body::encode(config).into(),
+        )
+        .await
+        .map_err(|error| error.with_context("group", &config.group_name))
     }
 
     /// Sends any request to a server and returns its answer, whatever it says: for tools.
@@ -287,7 +338,9 @@ impl Admin {
         header: &impl Header<'h>,
         body: Bytes,
     ) -> Result<Command> {
-        self.instance("call")?.call(address, code, header, &body, self.timeout()).await
+        self.instance("call")?
+            .call(address, code, header, &body, self.timeout())
+            .await
     }
 
     /// Ends the client. May be called twice.
@@ -322,7 +375,11 @@ impl Admin {
         let response = instance.ask_name_server(code, header, self.timeout()).await;
         let response = response.map_err(|error| error.in_operation(operation))?;
         if response.code != ResponseCode::SUCCESS.0 {
-            return Err(broker_error(operation, &response, &instance.name_servers().join(";")));
+            return Err(broker_error(
+                operation,
+                &response,
+                &instance.name_servers().join(";"),
+            ));
         }
         body::decode(&response.body).map_err(|error| {
             Error::new(ErrorCode::Protocol, operation)
@@ -339,7 +396,9 @@ impl Admin {
         body: Bytes,
     ) -> Result<()> {
         let instance = self.instance(operation)?;
-        let response = instance.call(address, code, header, &body, self.timeout()).await;
+        let response = instance
+            .call(address, code, header, &body, self.timeout())
+            .await;
         let response = response.map_err(|error| error.in_operation(operation))?;
         if response.code == ResponseCode::SUCCESS.0 {
             return Ok(());

@@ -22,7 +22,11 @@ mod tests {
 
     fn share(queues: i32, members: usize, index: usize) -> Vec<i32> {
         let queues: Vec<Queue> = (0..queues)
-            .map(|queue_id| Queue { topic: "t".into(), broker_name: "b".into(), queue_id })
+            .map(|queue_id| Queue {
+                topic: "t".into(),
+                broker_name: "b".into(),
+                queue_id,
+            })
             .collect();
         let members: Vec<String> = (0..members).map(|member| format!("m{member}")).collect();
         averagely(&queues, &members, &members[index])
@@ -34,8 +38,16 @@ mod tests {
     /// The reference's own arithmetic, from its description.
     fn reference(n: i32, c: i32, i: i32) -> Vec<i32> {
         let m = n % c;
-        let size = if n <= c { 1 } else { n / c + i32::from(m > 0 && i < m) };
-        let start = if m > 0 && i < m { i * size } else { i * size + m };
+        let size = if n <= c {
+            1
+        } else {
+            n / c + i32::from(m > 0 && i < m)
+        };
+        let start = if m > 0 && i < m {
+            i * size
+        } else {
+            i * size + m
+        };
         let count = size.min(n - start).max(0);
         (start..start + count).collect()
     }
@@ -46,7 +58,11 @@ mod tests {
             for members in 1..8 {
                 for index in 0..members {
                     assert_eq!(
-                        share(queues, usize::try_from(members).expect("small"), usize::try_from(index).expect("small")),
+                        share(
+                            queues,
+                            usize::try_from(members).expect("small"),
+                            usize::try_from(index).expect("small")
+                        ),
                         reference(queues, members, index),
                         "{queues} queues, {members} members, member {index}"
                     );
@@ -57,7 +73,11 @@ mod tests {
 
     #[test]
     fn a_stranger_gets_nothing() {
-        let queue = Queue { topic: "t".into(), broker_name: "b".into(), queue_id: 0 };
+        let queue = Queue {
+            topic: "t".into(),
+            broker_name: "b".into(),
+            queue_id: 0,
+        };
         assert!(averagely(&[queue], &["a".to_owned()], "b").is_empty());
     }
 }

@@ -30,7 +30,10 @@ pub struct Subscription {
 impl Subscription {
     /// A subscription of `topic` with a tag expression.
     pub fn new(topic: impl Into<String>, expression: impl Into<String>) -> Self {
-        Self { topic: topic.into(), expression: expression.into() }
+        Self {
+            topic: topic.into(),
+            expression: expression.into(),
+        }
     }
 }
 

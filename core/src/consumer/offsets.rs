@@ -53,6 +53,8 @@ impl RemoteBrokerOffsetStore {
     }
 
     pub(super) async fn store(&self, queue: &Queue, offset: i64, wait: bool) -> Result<()> {
-        self.instance.store_offset(&self.group, queue, offset, wait).await
+        self.instance
+            .store_offset(&self.group, queue, offset, wait)
+            .await
     }
 }

@@ -22,7 +22,10 @@ pub(super) struct Beginning {
 impl Beginning {
     /// From the options; an empty timestamp is half an hour ago.
     pub(super) fn new(from: ConsumeFrom, timestamp: &str) -> Result<Self> {
-        Ok(Self { from, timestamp_ms: parse_timestamp(timestamp)? })
+        Ok(Self {
+            from,
+            timestamp_ms: parse_timestamp(timestamp)?,
+        })
     }
 
     /// The offset to begin at.
@@ -64,9 +67,18 @@ mod tests {
 
     #[test]
     fn timestamps_are_local_times_or_milliseconds() {
-        let local = Local.with_ymd_and_hms(2024, 2, 3, 4, 5, 6).earliest().expect("a time");
-        assert_eq!(parse_timestamp("20240203040506").expect("read"), local.timestamp_millis());
-        assert_eq!(parse_timestamp("1700000000000").expect("read"), 1_700_000_000_000);
+        let local = Local
+            .with_ymd_and_hms(2024, 2, 3, 4, 5, 6)
+            .earliest()
+            .expect("a time");
+        assert_eq!(
+            parse_timestamp("20240203040506").expect("read"),
+            local.timestamp_millis()
+        );
+        assert_eq!(
+            parse_timestamp("1700000000000").expect("read"),
+            1_700_000_000_000
+        );
         assert!((now_ms() - DEFAULT_AGE_MS - parse_timestamp("").expect("read")).abs() < 60_000);
         let error = parse_timestamp("yesterday").expect_err("not a time");
         assert_eq!(error.code(), ErrorCode::InvalidOption);

@@ -137,8 +137,12 @@ impl ProcessQueue {
         }
         let mut room = max;
         while room > 0 {
-            let Some(index) = state.next_to_hand_out() else { break };
-            let Some(slot) = state.slots.get_mut(index) else { break };
+            let Some(index) = state.next_to_hand_out() else {
+                break;
+            };
+            let Some(slot) = state.slots.get_mut(index) else {
+                break;
+            };
             slot.stage = Stage::Out;
             if let Some(message) = &slot.message {
                 let received = received::to_received(message, &self.queue, slot.local_retries);
@@ -164,7 +168,11 @@ impl ProcessQueue {
             slot.message = None;
             state.out -= 1;
             let before = state.slots.len();
-            while state.slots.front().is_some_and(|slot| slot.stage == Stage::Done) {
+            while state
+                .slots
+                .front()
+                .is_some_and(|slot| slot.stage == Stage::Done)
+            {
                 if let Some(slot) = state.slots.pop_front() {
                     state.bytes -= slot.bytes;
                     state.removed += 1;
@@ -187,7 +195,11 @@ impl ProcessQueue {
         if state.is_dropped {
             return None;
         }
-        let message = state.slot(offset).filter(|slot| slot.stage == Stage::Out)?.message.as_ref()?;
+        let message = state
+            .slot(offset)
+            .filter(|slot| slot.stage == Stage::Out)?
+            .message
+            .as_ref()?;
         Some(BackInfo {
             physical_offset: message.physical_offset,
             message_id: message.message_id(),
@@ -235,7 +247,9 @@ impl ProcessQueue {
         if state.is_dropped {
             return None;
         }
-        state.commit_offset().filter(|offset| state.committed != Some(*offset))
+        state
+            .commit_offset()
+            .filter(|offset| state.committed != Some(*offset))
     }
 
     pub(super) fn set_committed(&self, offset: i64) {
@@ -322,11 +336,17 @@ impl ProcessQueue {
 
 impl State {
     fn commit_offset(&self) -> Option<i64> {
-        self.slots.front().map(|slot| slot.offset).or(self.next_pull)
+        self.slots
+            .front()
+            .map(|slot| slot.offset)
+            .or(self.next_pull)
     }
 
     fn slot(&mut self, offset: i64) -> Option<&mut Slot> {
-        let index = self.slots.binary_search_by_key(&offset, |slot| slot.offset).ok()?;
+        let index = self
+            .slots
+            .binary_search_by_key(&offset, |slot| slot.offset)
+            .ok()?;
         self.slots.get_mut(index)
     }
 

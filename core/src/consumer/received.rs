@@ -31,11 +31,15 @@ pub(super) fn decode(
     let body: Bytes = answer.body.clone();
     let length = body.len();
     let records = record::decode_all(body);
-    let decoded: usize =
-        records.iter().map(|message| usize::try_from(message.store_size).unwrap_or(0)).sum();
+    let decoded: usize = records
+        .iter()
+        .map(|message| usize::try_from(message.store_size).unwrap_or(0))
+        .sum();
     let mut next_offset = answer.next_offset;
     if decoded < length {
-        let last = records.last().map(|message| message.queue_offset + answer.offset_delta);
+        let last = records
+            .last()
+            .map(|message| message.queue_offset + answer.offset_delta);
         next_offset = last.map_or(offset, |last| last) + 1;
         tracing::error!(%queue, offset = next_offset - i64::from(last.is_none()), "a record can not be read");
     }
@@ -64,11 +68,18 @@ pub(super) fn decode(
             }
         }
     });
-    Pulled { messages, next_offset }
+    Pulled {
+        messages,
+        next_offset,
+    }
 }
 
 /// A message as applications see it. One from a retry topic has its original topic again.
-pub(super) fn to_received(message: &MessageExt, queue: &Queue, local_retries: i32) -> ReceivedMessage {
+pub(super) fn to_received(
+    message: &MessageExt,
+    queue: &Queue,
+    local_retries: i32,
+) -> ReceivedMessage {
     let properties = &message.message.properties;
     let retry_topic = properties.get(property::RETRY_TOPIC);
     ReceivedMessage {

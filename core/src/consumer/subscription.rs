@@ -68,14 +68,20 @@ mod tests {
             let error = parse("test", "t", bad, 1).expect_err(bad);
             assert_eq!(error.code(), ErrorCode::InvalidSubscription);
         }
-        assert_eq!(parse("test", "a b", "*", 1).expect_err("topic").code(), ErrorCode::InvalidTopic);
+        assert_eq!(
+            parse("test", "a b", "*", 1).expect_err("topic").code(),
+            ErrorCode::InvalidTopic
+        );
     }
 
     #[test]
     fn groups_are_checked() {
         assert!(check_group("g").is_ok());
         for bad in ["", "DEFAULT_CONSUMER", "a/b"] {
-            assert_eq!(check_group(bad).expect_err(bad).code(), ErrorCode::InvalidGroup);
+            assert_eq!(
+                check_group(bad).expect_err(bad).code(),
+                ErrorCode::InvalidGroup
+            );
         }
     }
 }

@@ -137,15 +137,25 @@ impl Instance {
         } else {
             RequestCode::PULL_MESSAGE
         };
-        let response = self.call(address, code, &header, &Bytes::new(), timeout).await?;
+        let response = self
+            .call(address, code, &header, &Bytes::new(), timeout)
+            .await?;
         let status = match response.response_code() {
             ResponseCode::SUCCESS => PullStatus::Found,
-            ResponseCode::PULL_NOT_FOUND | ResponseCode::PULL_RETRY_IMMEDIATELY => PullStatus::NoNew,
+            ResponseCode::PULL_NOT_FOUND | ResponseCode::PULL_RETRY_IMMEDIATELY => {
+                PullStatus::NoNew
+            }
             ResponseCode::PULL_OFFSET_MOVED => PullStatus::OffsetMoved,
-            _ => return Err(in_queue(broker_error("pull", &response, address), pull.queue)),
+            _ => {
+                return Err(in_queue(
+                    broker_error("pull", &response, address),
+                    pull.queue,
+                ));
+            }
         };
-        let header: PullMessageResponseHeader =
-            response.header().map_err(|error| malformed("pull", address, error))?;
+        let header: PullMessageResponseHeader = response
+            .header()
+            .map_err(|error| malformed("pull", address, error))?;
         Ok(PullAnswer {
             status,
             next_offset: header.next_begin_offset,
@@ -198,23 +208,42 @@ impl Instance {
         let code = RequestCode::UPDATE_CONSUMER_OFFSET;
         let address = self.queue_address(queue, TIMEOUT).await?;
         if !wait {
-            return self.call_oneway(&address, code, &header, &Bytes::new(), TIMEOUT).await;
+            return self
+                .call_oneway(&address, code, &header, &Bytes::new(), TIMEOUT)
+                .await;
         }
-        let response = self.call(&address, code, &header, &Bytes::new(), TIMEOUT).await?;
+        let response = self
+            .call(&address, code, &header, &Bytes::new(), TIMEOUT)
+            .await?;
         if response.code == ResponseCode::SUCCESS.0 {
             return Ok(());
         }
-        Err(in_queue(broker_error("store offset", &response, &address), queue))
+        Err(in_queue(
+            broker_error("store offset", &response, &address),
+            queue,
+        ))
     }
 
     /// Offset that the next message of a queue will get.
     pub(crate) async fn max_offset(&self, queue: &Queue) -> Result<i64> {
-        self.offset_of("max offset", queue, RequestCode::GET_MAX_OFFSET, &of_queue(queue)).await
+        self.offset_of(
+            "max offset",
+            queue,
+            RequestCode::GET_MAX_OFFSET,
+            &of_queue(queue),
+        )
+        .await
     }
 
     /// Offset of the first message of a queue.
     pub(crate) async fn min_offset(&self, queue: &Queue) -> Result<i64> {
-        self.offset_of("min offset", queue, RequestCode::GET_MIN_OFFSET, &of_queue(queue)).await
+        self.offset_of(
+            "min offset",
+            queue,
+            RequestCode::GET_MIN_OFFSET,
+            &of_queue(queue),
+        )
+        .await
     }
 
     /// Offset of the first message that was stored at or after a time.
@@ -238,12 +267,18 @@ impl Instance {
         header: &impl Header<'h>,
     ) -> Result<i64> {
         let address = self.queue_address(queue, TIMEOUT).await?;
-        let response = self.call(&address, code, header, &Bytes::new(), TIMEOUT).await?;
+        let response = self
+            .call(&address, code, header, &Bytes::new(), TIMEOUT)
+            .await?;
         if response.code != ResponseCode::SUCCESS.0 {
-            return Err(in_queue(broker_error(operation, &response, &address), queue));
+            return Err(in_queue(
+                broker_error(operation, &response, &address),
+                queue,
+            ));
         }
-        let header: OffsetResponseHeader =
-            response.header().map_err(|error| malformed(operation, &address, error))?;
+        let header: OffsetResponseHeader = response
+            .header()
+            .map_err(|error| malformed(operation, &address, error))?;
         Ok(header.offset)
     }
 
@@ -253,16 +288,20 @@ impl Instance {
         address: &str,
         group: &str,
     ) -> Result<Option<Vec<String>>> {
-        let header = ConsumerGroupRequestHeader { consumer_group: group };
+        let header = ConsumerGroupRequestHeader {
+            consumer_group: group,
+        };
         let code = RequestCode::GET_CONSUMER_LIST_BY_GROUP;
-        let response = self.call(address, code, &header, &Bytes::new(), TIMEOUT).await?;
+        let response = self
+            .call(address, code, &header, &Bytes::new(), TIMEOUT)
+            .await?;
         match response.response_code() {
             ResponseCode::SUCCESS => {}
             ResponseCode::SYSTEM_ERROR => return Ok(None),
             _ => return Err(broker_error("list members", &response, address)),
         }
-        let list: ConsumerList =
-            body::decode(&response.body).map_err(|error| malformed("list members", address, error))?;
+        let list: ConsumerList = body::decode(&response.body)
+            .map_err(|error| malformed("list members", address, error))?;
         let mut ids = list.consumer_id_list;
         // As Java sorts strings: by UTF-16 code units.
         ids.sort_by(|a, b| a.encode_utf16().cmp(b.encode_utf16()));
@@ -282,8 +321,8 @@ impl Instance {
         if response.code != ResponseCode::SUCCESS.0 {
             return Err(broker_error("lock queues", &response, address));
         }
-        let locked: LockBatchResponse =
-            body::decode(&response.body).map_err(|error| malformed("lock queues", address, error))?;
+        let locked: LockBatchResponse = body::decode(&response.body)
+            .map_err(|error| malformed("lock queues", address, error))?;
         Ok(locked.lock_ok_mq_set.into_iter().map(Queue::from).collect())
     }
 
@@ -327,11 +366,16 @@ impl Instance {
         };
         let code = RequestCode::CONSUMER_SEND_MSG_BACK;
         let address = self.queue_address(back.queue, TIMEOUT).await?;
-        let response = self.call(&address, code, &header, &Bytes::new(), TIMEOUT).await?;
+        let response = self
+            .call(&address, code, &header, &Bytes::new(), TIMEOUT)
+            .await?;
         if response.code == ResponseCode::SUCCESS.0 {
             return Ok(());
         }
-        Err(in_queue(broker_error("send back", &response, &address), back.queue))
+        Err(in_queue(
+            broker_error("send back", &response, &address),
+            back.queue,
+        ))
     }
 }
 
@@ -360,6 +404,10 @@ impl From<&Queue> for MessageQueue {
 
 impl From<MessageQueue> for Queue {
     fn from(queue: MessageQueue) -> Self {
-        Self { topic: queue.topic, broker_name: queue.broker_name, queue_id: queue.queue_id }
+        Self {
+            topic: queue.topic,
+            broker_name: queue.broker_name,
+            queue_id: queue.queue_id,
+        }
     }
 }

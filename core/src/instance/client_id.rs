@@ -10,7 +10,9 @@ use kerolox_protocol::message::id::UniqueIds;
 
 /// Milliseconds since 1970.
 pub(crate) fn now_ms() -> i64 {
-    let elapsed = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    let elapsed = SystemTime::now()
+        .duration_since(UNIX_EPOCH)
+        .unwrap_or_default();
     i64::try_from(elapsed.as_millis()).unwrap_or(i64::MAX)
 }
 
@@ -23,16 +25,23 @@ pub(crate) fn local_address() -> IpAddr {
         .map(|interface| interface.ip())
         .collect();
     addresses.sort_by_key(IpAddr::is_ipv6);
-    addresses.first().copied().unwrap_or(IpAddr::V4(Ipv4Addr::LOCALHOST))
+    addresses
+        .first()
+        .copied()
+        .unwrap_or(IpAddr::V4(Ipv4Addr::LOCALHOST))
 }
 
 /// An instance name that no other client of this machine has: `<pid>#<nanoseconds>`.
 pub(crate) fn unique_instance_name() -> String {
     static LAST: AtomicU64 = AtomicU64::new(0);
-    let elapsed = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    let elapsed = SystemTime::now()
+        .duration_since(UNIX_EPOCH)
+        .unwrap_or_default();
     let now = u64::try_from(elapsed.as_nanos()).unwrap_or(u64::MAX);
     let last = LAST
-        .fetch_update(Ordering::Relaxed, Ordering::Relaxed, |last| Some(now.max(last + 1)))
+        .fetch_update(Ordering::Relaxed, Ordering::Relaxed, |last| {
+            Some(now.max(last + 1))
+        })
         .unwrap_or_default();
     format!("{}#{}", std::process::id(), now.max(last + 1))
 }
@@ -58,7 +67,12 @@ impl MessageIds {
     pub(crate) fn new() -> Self {
         let instance = fastrand::u32(..);
         Self {
-            ids: UniqueIds::new(local_address(), std::process::id(), instance, fastrand::u16(..)),
+            ids: UniqueIds::new(
+                local_address(),
+                std::process::id(),
+                instance,
+                fastrand::u16(..),
+            ),
             month_begin: AtomicI64::new(0),
             month_end: AtomicI64::new(0),
         }
@@ -89,7 +103,11 @@ fn month_around(now_ms: i64) -> (i64, i64) {
         return (now_ms, now_ms + 1);
     };
     let (year, month) = (now.year(), now.month());
-    let next = if month == 12 { (year + 1, 1) } else { (year, month + 1) };
+    let next = if month == 12 {
+        (year + 1, 1)
+    } else {
+        (year, month + 1)
+    };
     (first_of(year, month), first_of(next.0, next.1))
 }
 
@@ -115,6 +133,9 @@ mod tests {
         let second = parse_unique_id(&ids.next(now)).expect("well-formed");
         assert_eq!(i64::from(first.ms_in_month), now - begin);
         assert_eq!(second.counter, first.counter.wrapping_add(1));
-        assert_eq!(first.pid, u16::try_from(std::process::id() & 0xFFFF).expect("16 bits"));
+        assert_eq!(
+            first.pid,
+            u16::try_from(std::process::id() & 0xFFFF).expect("16 bits")
+        );
     }
 }

@@ -17,7 +17,9 @@ impl Instance {
     /// Tells every broker of every known route who is here; producers alone tell masters only. The number of brokers
     /// that heard it.
     pub(crate) async fn heartbeat(&self) -> usize {
-        let Some((body, has_consumers)) = self.heartbeat_body() else { return 0 };
+        let Some((body, has_consumers)) = self.heartbeat_body() else {
+            return 0;
+        };
         let mut heard = 0;
         for address in self.heartbeat_addresses(has_consumers) {
             match self.send_heartbeat(&address, &body).await {
@@ -41,8 +43,14 @@ impl Instance {
 
     /// Tells a broker that has just been connected to who is here; `false` if it is none, or did not hear it.
     pub(super) async fn heartbeat_to_new(&self, address: &str) -> bool {
-        let Some((body, has_consumers)) = self.heartbeat_body() else { return false };
-        if !self.heartbeat_addresses(has_consumers).iter().any(|known| known == address) {
+        let Some((body, has_consumers)) = self.heartbeat_body() else {
+            return false;
+        };
+        if !self
+            .heartbeat_addresses(has_consumers)
+            .iter()
+            .any(|known| known == address)
+        {
             return false;
         }
         match self.send_heartbeat(address, &body).await {
@@ -76,7 +84,10 @@ impl Instance {
         }
         let data = HeartbeatData {
             client_id: self.client_id.clone(),
-            consumer_data_set: members.iter().filter_map(|member| member.heartbeat_data()).collect(),
+            consumer_data_set: members
+                .iter()
+                .filter_map(|member| member.heartbeat_data())
+                .collect(),
             producer_data_set: producers
                 .into_iter()
                 .map(|group_name| ProducerData { group_name })
@@ -88,7 +99,9 @@ impl Instance {
 
     async fn send_heartbeat(&self, address: &str, body: &Bytes) -> Result<()> {
         let code = RequestCode::HEART_BEAT;
-        let response = self.call(address, code, &NoHeader, body, BACKGROUND_TIMEOUT).await?;
+        let response = self
+            .call(address, code, &NoHeader, body, BACKGROUND_TIMEOUT)
+            .await?;
         if response.code == ResponseCode::SUCCESS.0 {
             return Ok(());
         }
@@ -103,14 +116,21 @@ impl Instance {
         if let Some(group) = consumer_group {
             self.forget_consumer(group);
         }
-        let header =
-            UnregisterClientRequestHeader { client_id: &self.client_id, producer_group, consumer_group };
+        let header = UnregisterClientRequestHeader {
+            client_id: &self.client_id,
+            producer_group,
+            consumer_group,
+        };
         for address in self.heartbeat_addresses(true) {
             // A broker without a connection has forgotten the client already.
-            let Some(connection) = self.pool.existing(&address) else { continue };
+            let Some(connection) = self.pool.existing(&address) else {
+                continue;
+            };
             let code = RequestCode::UNREGISTER_CLIENT;
             let timeout = Duration::from_secs(1);
-            let left = connection.request_typed(code, &header, &Bytes::new(), timeout).await;
+            let left = connection
+                .request_typed(code, &header, &Bytes::new(), timeout)
+                .await;
             if let Err(error) = left {
                 tracing::debug!(client_id = self.client_id, address, %error, "left without a word");
             }

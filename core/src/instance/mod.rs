@@ -89,7 +89,9 @@ impl Instance {
     pub(crate) fn acquire(config: InstanceConfig) -> Result<Arc<Self>> {
         let addresses = name_server::parse(&config.name_servers)?;
         let mut registry = runtime::registry()?.lock();
-        let known = registry.get(&config.client_id).and_then(std::sync::Weak::upgrade);
+        let known = registry
+            .get(&config.client_id)
+            .and_then(std::sync::Weak::upgrade);
         if let Some(instance) = known.and_then(|known| known.downcast::<Self>().ok()) {
             instance.users.fetch_add(1, Ordering::Relaxed);
             return Ok(instance);
@@ -125,7 +127,9 @@ impl Instance {
     /// Gives the instance up; the last user ends it.
     pub(crate) async fn release(&self) {
         {
-            let Ok(registry) = runtime::registry() else { return };
+            let Ok(registry) = runtime::registry() else {
+                return;
+            };
             let mut registry = registry.lock();
             if self.users.fetch_sub(1, Ordering::Relaxed) > 1 {
                 return;
@@ -228,7 +232,9 @@ impl Instance {
         header: &impl Header<'h>,
         timeout: Duration,
     ) -> Result<Command> {
-        self.name_servers.request(&self.pool, code, header, timeout).await
+        self.name_servers
+            .request(&self.pool, code, header, timeout)
+            .await
     }
 
     /// Sends a request to every name server; the first failure is the answer.
@@ -239,7 +245,9 @@ impl Instance {
         timeout: Duration,
     ) -> Result<()> {
         for address in self.name_servers.addresses() {
-            let response = self.call(address, code, header, &Bytes::new(), timeout).await?;
+            let response = self
+                .call(address, code, header, &Bytes::new(), timeout)
+                .await?;
             if response.code != ResponseCode::SUCCESS.0 {
                 return Err(broker_error("tell name server", &response, address));
             }
@@ -279,7 +287,8 @@ impl Instance {
             let Some(data) = self.ask_route(AUTO_CREATE_TOPIC, left()).await? else {
                 return Err(self.no_route(topic));
             };
-            self.routes.put(topic, TopicRoute::new(topic, data, Some(most)));
+            self.routes
+                .put(topic, TopicRoute::new(topic, data, Some(most)));
         }
         self.routes.get(topic).ok_or_else(|| self.no_route(topic))
     }
@@ -292,7 +301,9 @@ impl Instance {
 
     /// Asks the name server for a route and stores it; `None` if there is none, else whether it has changed.
     pub(crate) async fn fetch_route(&self, topic: &str, timeout: Duration) -> Result<Option<bool>> {
-        let Some(data) = self.ask_route(topic, timeout).await? else { return Ok(None) };
+        let Some(data) = self.ask_route(topic, timeout).await? else {
+            return Ok(None);
+        };
         let has_changed = self.routes.put(topic, TopicRoute::new(topic, data, None));
         if has_changed {
             tracing::debug!(client_id = self.client_id, topic, "route changed");
@@ -301,7 +312,10 @@ impl Instance {
     }
 
     async fn ask_route(&self, topic: &str, timeout: Duration) -> Result<Option<TopicRouteData>> {
-        let header = GetRouteInfoRequestHeader { topic, accept_standard_json_only: Some(true) };
+        let header = GetRouteInfoRequestHeader {
+            topic,
+            accept_standard_json_only: Some(true),
+        };
         let code = RequestCode::GET_ROUTEINFO_BY_TOPIC;
         let response = self.ask_name_server(code, &header, timeout).await?;
         match response.response_code() {
@@ -311,7 +325,10 @@ impl Instance {
                     .with_source(error)
             }),
             ResponseCode::TOPIC_NOT_EXIST => Ok(None),
-            _ => Err(broker_error("find route", &response, "name server").with_context("topic", topic)),
+            _ => {
+                Err(broker_error("find route", &response, "name server")
+                    .with_context("topic", topic))
+            }
         }
     }
 
@@ -336,11 +353,12 @@ impl Instance {
             return Ok(address);
         }
         self.fetch_route(&queue.topic, timeout).await?;
-        self.broker_address(&queue.broker_name, MASTER, false).ok_or_else(|| {
-            Error::new(ErrorCode::BrokerNotFound, "find broker")
-                .with_context("broker", &queue.broker_name)
-                .with_context("topic", &queue.topic)
-        })
+        self.broker_address(&queue.broker_name, MASTER, false)
+            .ok_or_else(|| {
+                Error::new(ErrorCode::BrokerNotFound, "find broker")
+                    .with_context("broker", &queue.broker_name)
+                    .with_context("topic", &queue.topic)
+            })
     }
 
     async fn run(
@@ -398,7 +416,9 @@ impl Instance {
         let name_servers = self.name_servers.addresses();
         self.pool.retain(|address| {
             name_servers.iter().any(|known| known == address)
-                || brokers.values().any(|members| members.values().any(|known| known == address))
+                || brokers
+                    .values()
+                    .any(|members| members.values().any(|known| known == address))
         });
     }
 }

@@ -23,13 +23,25 @@ pub(crate) struct NameServers {
 /// Reads a list of addresses, `host:port;host:port`; an empty one means the environment variable `NAMESRV_ADDR`.
 pub(crate) fn parse(list: &str) -> Result<Vec<String>> {
     let from_environment = std::env::var("NAMESRV_ADDR").unwrap_or_default();
-    let list = if list.trim().is_empty() { from_environment.as_str() } else { list };
+    let list = if list.trim().is_empty() {
+        from_environment.as_str()
+    } else {
+        list
+    };
     let mut addresses = Vec::new();
-    for address in list.split([';', ',']).map(str::trim).filter(|address| !address.is_empty()) {
-        let port = address.rsplit_once(':').filter(|(host, _)| !host.is_empty());
+    for address in list
+        .split([';', ','])
+        .map(str::trim)
+        .filter(|address| !address.is_empty())
+    {
+        let port = address
+            .rsplit_once(':')
+            .filter(|(host, _)| !host.is_empty());
         if port.is_none_or(|(_, port)| port.parse::<u16>().is_err()) {
             return Err(Error::new(ErrorCode::InvalidOption, "start")
-                .with_message(format!("name_servers has '{address}', allowed is host:port"))
+                .with_message(format!(
+                    "name_servers has '{address}', allowed is host:port"
+                ))
                 .with_context("option", "name_servers"));
         }
         if !addresses.iter().any(|known| known == address) {
@@ -46,7 +58,10 @@ impl NameServers {
     /// The servers of `addresses`, which is not empty, in random order.
     pub(crate) fn new(mut addresses: Vec<String>) -> Self {
         fastrand::shuffle(&mut addresses);
-        Self { addresses, chosen: AtomicUsize::new(0) }
+        Self {
+            addresses,
+            chosen: AtomicUsize::new(0),
+        }
     }
 
     /// Their addresses.
@@ -72,9 +87,15 @@ impl NameServers {
                 break;
             }
             let index = (first + attempt) % count;
-            let Some(address) = self.addresses.get(index) else { break };
+            let Some(address) = self.addresses.get(index) else {
+                break;
+            };
             let others = u32::try_from(count - attempt).unwrap_or(u32::MAX);
-            let share = if others == 1 { left } else { (left / others).max(SHARE).min(left) };
+            let share = if others == 1 {
+                left
+            } else {
+                (left / others).max(SHARE).min(left)
+            };
             match ask(pool, address, code, header, share).await {
                 Ok(response) => {
                     self.chosen.store(index, Ordering::Relaxed);
@@ -84,9 +105,15 @@ impl NameServers {
                 Err(error) => failures.push(format!("{address}: {}", text(&error))),
             }
         }
-        Err(Error::new(ErrorCode::NameServerUnreachable, "ask name server")
-            .with_message(format!("{}: {}", ErrorCode::NameServerUnreachable.doc(), failures.join("; ")))
-            .with_context("name_servers", self.addresses.join(";")))
+        Err(
+            Error::new(ErrorCode::NameServerUnreachable, "ask name server")
+                .with_message(format!(
+                    "{}: {}",
+                    ErrorCode::NameServerUnreachable.doc(),
+                    failures.join("; ")
+                ))
+                .with_context("name_servers", self.addresses.join(";")),
+        )
     }
 }
 
@@ -107,7 +134,9 @@ async fn ask<'h>(
     let deadline = Instant::now() + timeout;
     let connection = pool.connection(address, timeout).await?;
     let left = deadline.saturating_duration_since(Instant::now());
-    connection.request_typed(code, header, &Bytes::new(), left).await
+    connection
+        .request_typed(code, header, &Bytes::new(), left)
+        .await
 }
 
 #[cfg(test)]

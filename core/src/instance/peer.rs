@@ -40,7 +40,10 @@ impl Instance {
         let command = &request.command;
         let reply = match command.request_code() {
             RequestCode::NOTIFY_CONSUMER_IDS_CHANGED => {
-                tracing::debug!(client_id = self.client_id, "the members of a group have changed");
+                tracing::debug!(
+                    client_id = self.client_id,
+                    "the members of a group have changed"
+                );
                 self.members().iter().for_each(|member| member.wake());
                 None
             }
@@ -68,13 +71,17 @@ impl Instance {
     }
 
     fn reset_offsets(&self, command: &Command) {
-        let Some(member) = self.member(command.ext.get("group")) else { return };
+        let Some(member) = self.member(command.ext.get("group")) else {
+            return;
+        };
         let offsets = match body::decode::<QueueOffsets>(&command.body) {
             Ok(table) => table.offset_table.0,
             Err(error) => match body::decode::<OffsetList>(&command.body) {
-                Ok(list) => {
-                    list.offset_table.into_iter().map(|item| (item.queue, item.offset)).collect()
-                }
+                Ok(list) => list
+                    .offset_table
+                    .into_iter()
+                    .map(|item| (item.queue, item.offset))
+                    .collect(),
                 Err(_not_a_list_either) => {
                     tracing::warn!(%error, "offsets to reset can not be read");
                     return;
@@ -101,7 +108,8 @@ impl Instance {
             Some(member) => {
                 let mut info = member.running_info();
                 let servers = self.name_servers().join(";");
-                info.properties.insert("PROP_NAMESERVER_ADDR".to_owned(), format!("{servers};"));
+                info.properties
+                    .insert("PROP_NAMESERVER_ADDR".to_owned(), format!("{servers};"));
                 Command::reply_to(command, ResponseCode::SUCCESS).with_body(body::encode(&info))
             }
             None => unknown_group(command),

@@ -63,7 +63,10 @@ impl TopicRoute {
             .map(|broker| (broker.broker_name.clone(), broker.broker_addrs.clone()))
             .collect();
         let publish = publish_queues(&data, &brokers);
-        let readable = data.queue_datas.iter().filter(|queues| perm::is_readable(queues.perm));
+        let readable = data
+            .queue_datas
+            .iter()
+            .filter(|queues| perm::is_readable(queues.perm));
         let subscribe = readable
             .flat_map(|queues| {
                 (0..queues.read_queue_nums).map(|queue_id| Queue {
@@ -108,13 +111,19 @@ impl TopicRoute {
 
     /// Address of a broker's master.
     pub(crate) fn master(&self, broker_name: &str) -> Option<&str> {
-        self.brokers.get(broker_name)?.get(&MASTER).map(String::as_str)
+        self.brokers
+            .get(broker_name)?
+            .get(&MASTER)
+            .map(String::as_str)
     }
 
     /// An address of any broker of the topic, masters first.
     pub(crate) fn any_address(&self) -> Option<&str> {
-        let names: Vec<&BrokerAddresses> =
-            self.brokers.values().filter(|addresses| !addresses.is_empty()).collect();
+        let names: Vec<&BrokerAddresses> = self
+            .brokers
+            .values()
+            .filter(|addresses| !addresses.is_empty())
+            .collect();
         let addresses = names.get(fastrand::usize(..names.len().max(1)))?;
         addresses.values().next().map(String::as_str)
     }
@@ -127,7 +136,11 @@ fn publish_queues(
     brokers: &BTreeMap<String, BrokerAddresses>,
 ) -> Vec<PublishQueue> {
     let mut counts: Vec<(&str, i32)> = Vec::new();
-    match data.order_topic_conf.as_deref().filter(|conf| !conf.is_empty()) {
+    match data
+        .order_topic_conf
+        .as_deref()
+        .filter(|conf| !conf.is_empty())
+    {
         Some(conf) => {
             for item in conf.split(';') {
                 if let Some((name, count)) = item.split_once(':')
@@ -205,11 +218,14 @@ impl Routes {
     /// The address of member `id` of a broker. A missing slave is stood in for by another member, unless `only`.
     pub(crate) fn address(&self, broker_name: &str, id: i64, only: bool) -> Option<String> {
         let by_topic = self.by_topic.read();
-        let mut members = by_topic.values().filter_map(|route| route.brokers.get(broker_name));
+        let mut members = by_topic
+            .values()
+            .filter_map(|route| route.brokers.get(broker_name));
         members.find_map(|members| {
             let exact = members.get(&id);
             let near = exact.or_else(|| (id != MASTER).then(|| members.get(&(id + 1))).flatten());
-            near.or_else(|| (!only).then(|| members.values().next()).flatten()).cloned()
+            near.or_else(|| (!only).then(|| members.values().next()).flatten())
+                .cloned()
         })
     }
 }

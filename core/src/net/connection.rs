@@ -41,7 +41,11 @@ pub struct ConnectOptions {
 
 impl Default for ConnectOptions {
     fn default() -> Self {
-        Self { timeout: Duration::from_secs(3), max_in_flight: 65_535, requests: None }
+        Self {
+            timeout: Duration::from_secs(3),
+            max_in_flight: 65_535,
+            requests: None,
+        }
     }
 }
 
@@ -78,7 +82,8 @@ struct CloseOnDrop(Arc<Shared>);
 
 impl Drop for CloseOnDrop {
     fn drop(&mut self) {
-        self.0.close(Failure::Lost("the connection was closed here".to_owned()));
+        self.0
+            .close(Failure::Lost("the connection was closed here".to_owned()));
     }
 }
 
@@ -148,7 +153,10 @@ impl Connection {
             };
             reader.close(failure);
         });
-        Self { shared, _owner: owner }
+        Self {
+            shared,
+            _owner: owner,
+        }
     }
 
     /// The address that was connected to.
@@ -183,7 +191,15 @@ impl Connection {
         timeout: Duration,
     ) -> Result<Command> {
         self.submit(timeout, |opaque, out| {
-            encode_request(out, SerializeType::Json, code, opaque, 0, header, body.len());
+            encode_request(
+                out,
+                SerializeType::Json,
+                code,
+                opaque,
+                0,
+                header,
+                body.len(),
+            );
             out.extend_from_slice(body);
         })
         .await
@@ -217,7 +233,15 @@ impl Connection {
         let opaque = self.shared.waiters.opaque();
         self.shared.outbox.push(|out| {
             let length = body.len();
-            encode_request(out, SerializeType::Json, code, opaque, FLAG_ONEWAY, header, length);
+            encode_request(
+                out,
+                SerializeType::Json,
+                code,
+                opaque,
+                FLAG_ONEWAY,
+                header,
+                length,
+            );
             out.extend_from_slice(body);
         });
         Ok(())
@@ -252,7 +276,8 @@ impl Connection {
 
     /// Ends the connection: what is queued is still written, outstanding requests fail.
     pub fn close(&self) {
-        self.shared.close(Failure::Lost("the connection was closed here".to_owned()));
+        self.shared
+            .close(Failure::Lost("the connection was closed here".to_owned()));
     }
 
     async fn submit(
@@ -278,9 +303,15 @@ impl Connection {
                 }
             }
         };
-        let (opaque, receiver) =
-            shared.waiters.add(deadline, permit).map_err(|failure| self.error(failure, timeout))?;
-        let mut reply = Reply { waiters: &shared.waiters, opaque, receiver: Some(receiver) };
+        let (opaque, receiver) = shared
+            .waiters
+            .add(deadline, permit)
+            .map_err(|failure| self.error(failure, timeout))?;
+        let mut reply = Reply {
+            waiters: &shared.waiters,
+            opaque,
+            receiver: Some(receiver),
+        };
         shared.outbox.push(|out| encode(opaque, out));
         let outcome = match &mut reply.receiver {
             Some(receiver) => receiver.await,
@@ -302,11 +333,13 @@ impl Connection {
             let lost = Failure::Lost("the connection was closed".to_owned());
             return Err(self.error(lost, Duration::ZERO));
         }
-        tokio::time::timeout_at(deadline.into(), self.shared.outbox.room()).await.map_err(|_| {
-            Error::new(ErrorCode::Timeout, "request")
-                .with_message("the peer does not read what is sent to it")
-                .with_context("address", self.address())
-        })
+        tokio::time::timeout_at(deadline.into(), self.shared.outbox.room())
+            .await
+            .map_err(|_| {
+                Error::new(ErrorCode::Timeout, "request")
+                    .with_message("the peer does not read what is sent to it")
+                    .with_context("address", self.address())
+            })
     }
 
     fn error(&self, failure: Failure, timeout: Duration) -> Error {
@@ -355,15 +388,29 @@ impl Shared {
     fn hand_over(self: &Arc<Self>, command: Command, owner: &Weak<CloseOnDrop>) {
         // Without an owner the connection is about to close.
         let Some(owner) = owner.upgrade() else { return };
-        let connection = Connection { shared: Arc::clone(self), _owner: owner };
+        let connection = Connection {
+            shared: Arc::clone(self),
+            _owner: owner,
+        };
         let code = command.code;
         let refused = match &self.requests {
-            None => (command, connection, ResponseCode::REQUEST_CODE_NOT_SUPPORTED),
-            Some(requests) => match requests.try_send(PeerRequest { connection, command }) {
+            None => (
+                command,
+                connection,
+                ResponseCode::REQUEST_CODE_NOT_SUPPORTED,
+            ),
+            Some(requests) => match requests.try_send(PeerRequest {
+                connection,
+                command,
+            }) {
                 Ok(()) => return,
                 Err(error) => {
                     let request = error.into_inner();
-                    (request.command, request.connection, ResponseCode::SYSTEM_BUSY)
+                    (
+                        request.command,
+                        request.connection,
+                        ResponseCode::SYSTEM_BUSY,
+                    )
                 }
             },
         };
@@ -378,7 +425,8 @@ impl Shared {
     /// Requests have expired. If nothing at all was received since the oldest of them, the peer is gone.
     fn expired(&self, since: Instant) {
         let now = Instant::now();
-        let received = self.started + Duration::from_millis(self.received_ms.load(Ordering::Relaxed));
+        let received =
+            self.started + Duration::from_millis(self.received_ms.load(Ordering::Relaxed));
         let waited = now.saturating_duration_since(since);
         if received < since && waited >= Duration::from_millis(SILENCE_MS) {
             self.close(Failure::Lost(format!(

@@ -40,7 +40,10 @@ struct OutboxState {
 impl Outbox {
     pub(super) fn new() -> Self {
         Self {
-            state: Mutex::new(OutboxState { bytes: BytesMut::new(), is_closed: false }),
+            state: Mutex::new(OutboxState {
+                bytes: BytesMut::new(),
+                is_closed: false,
+            }),
             filled: Notify::new(),
             drained: Notify::new(),
         }

@@ -72,7 +72,11 @@ struct SlotState {
 impl Pool {
     /// A pool whose connections run on `handle`.
     pub fn new(handle: Handle, options: PoolOptions) -> Self {
-        Self { handle, options, slots: Mutex::new(Slots::default()) }
+        Self {
+            handle,
+            options,
+            slots: Mutex::new(Slots::default()),
+        }
     }
 
     /// The connection to `address`, which is made if there is none.
@@ -105,13 +109,18 @@ impl Pool {
                 .with_context("address", address));
         }
         let options = ConnectOptions {
-            timeout: self.options.connect_timeout.min(deadline - Instant::now().min(deadline)),
+            timeout: self
+                .options
+                .connect_timeout
+                .min(deadline - Instant::now().min(deadline)),
             max_in_flight: self.options.max_in_flight,
             requests: self.options.requests.clone(),
         };
         // On the pool's own runtime: the connection outlives the caller's.
         let to = Arc::clone(&slot.address);
-        let task = self.handle.spawn(async move { Connection::connect(&to, options).await });
+        let task = self
+            .handle
+            .spawn(async move { Connection::connect(&to, options).await });
         let connected = task.await.unwrap_or_else(|error| {
             Err(Error::new(ErrorCode::Internal, "connect").with_source(error))
         });
@@ -154,10 +163,19 @@ impl Pool {
     /// Takes a connection that its peer wants to end out of use: outstanding requests may finish, the next request
     /// makes a new one.
     pub fn retire(&self, connection: &Connection) {
-        let slot = self.slots.lock().by_address.get(connection.address()).cloned();
+        let slot = self
+            .slots
+            .lock()
+            .by_address
+            .get(connection.address())
+            .cloned();
         let Some(slot) = slot else { return };
         let mut state = slot.state.lock();
-        if state.connection.as_ref().is_some_and(|current| current.is_same(connection)) {
+        if state
+            .connection
+            .as_ref()
+            .is_some_and(|current| current.is_same(connection))
+        {
             state.connection = None;
         }
     }
@@ -211,7 +229,12 @@ fn closed() -> Error {
 
 impl Slot {
     fn alive(&self) -> Option<Connection> {
-        self.state.lock().connection.as_ref().filter(|connection| !connection.is_closed()).cloned()
+        self.state
+            .lock()
+            .connection
+            .as_ref()
+            .filter(|connection| !connection.is_closed())
+            .cloned()
     }
 
     fn close(&self) {

@@ -29,7 +29,10 @@ struct Peer {
 impl Peer {
     async fn accept(listener: &TcpListener) -> Self {
         let (socket, _) = listener.accept().await.expect("a connection");
-        Self { socket, buffer: BytesMut::new() }
+        Self {
+            socket,
+            buffer: BytesMut::new(),
+        }
     }
 
     async fn command(&mut self) -> Command {
@@ -37,7 +40,13 @@ impl Peer {
             if let Some(frame) = frame::split(&mut self.buffer).expect("a frame") {
                 return Command::decode(frame).expect("a command");
             }
-            assert_ne!(self.socket.read_buf(&mut self.buffer).await.expect("readable"), 0);
+            assert_ne!(
+                self.socket
+                    .read_buf(&mut self.buffer)
+                    .await
+                    .expect("readable"),
+                0
+            );
         }
     }
 
@@ -55,7 +64,9 @@ fn any_request() -> Command {
 #[tokio::test]
 async fn responses_find_their_waiters_in_any_order() {
     let (listener, address) = listen().await;
-    let connection = Connection::connect(&address, ConnectOptions::default()).await.expect("up");
+    let connection = Connection::connect(&address, ConnectOptions::default())
+        .await
+        .expect("up");
     let mut peer = Peer::accept(&listener).await;
     let serve = async {
         let mut commands = Vec::new();
@@ -64,7 +75,8 @@ async fn responses_find_their_waiters_in_any_order() {
         }
         for command in commands.iter().rev() {
             let body = command.body.clone();
-            peer.send(&Command::reply_to(command, ResponseCode::SUCCESS).with_body(body)).await;
+            peer.send(&Command::reply_to(command, ResponseCode::SUCCESS).with_body(body))
+                .await;
         }
     };
     let ask = |text: &'static str| connection.request(any_request().with_body(text), LONG);
@@ -78,12 +90,15 @@ async fn responses_find_their_waiters_in_any_order() {
 #[tokio::test]
 async fn one_slow_waiter_times_out_and_the_others_go_on() {
     let (listener, address) = listen().await;
-    let connection = Connection::connect(&address, ConnectOptions::default()).await.expect("up");
+    let connection = Connection::connect(&address, ConnectOptions::default())
+        .await
+        .expect("up");
     let mut peer = Peer::accept(&listener).await;
     let serve = async {
         let _never_answered = peer.command().await;
         let command = peer.command().await;
-        peer.send(&Command::reply_to(&command, ResponseCode::SUCCESS)).await;
+        peer.send(&Command::reply_to(&command, ResponseCode::SUCCESS))
+            .await;
     };
     let slow = connection.request(any_request(), Duration::from_millis(50));
     let quick = connection.request(any_request(), LONG);
@@ -96,12 +111,16 @@ async fn one_slow_waiter_times_out_and_the_others_go_on() {
 #[tokio::test]
 async fn an_earlier_deadline_is_kept_while_a_later_one_waits() {
     let (listener, address) = listen().await;
-    let connection = Connection::connect(&address, ConnectOptions::default()).await.expect("up");
+    let connection = Connection::connect(&address, ConnectOptions::default())
+        .await
+        .expect("up");
     let _peer = Peer::accept(&listener).await;
     let long = connection.request(any_request(), LONG);
     let short = async {
         let begin = Instant::now();
-        let error = connection.request(any_request(), Duration::from_millis(30)).await;
+        let error = connection
+            .request(any_request(), Duration::from_millis(30))
+            .await;
         assert_eq!(error.expect_err("silent").code(), ErrorCode::Timeout);
         assert!(begin.elapsed() < LONG / 2);
         connection.close();
@@ -113,7 +132,9 @@ async fn an_earlier_deadline_is_kept_while_a_later_one_waits() {
 #[tokio::test]
 async fn a_lost_connection_fails_its_waiters_at_once() {
     let (listener, address) = listen().await;
-    let connection = Connection::connect(&address, ConnectOptions::default()).await.expect("up");
+    let connection = Connection::connect(&address, ConnectOptions::default())
+        .await
+        .expect("up");
     let mut peer = Peer::accept(&listener).await;
     let serve = async {
         let _read = peer.command().await;
@@ -124,28 +145,42 @@ async fn a_lost_connection_fails_its_waiters_at_once() {
     assert_eq!(error.code(), ErrorCode::ConnectionLost);
     assert!(error.to_string().contains(&address), "{error}");
     connection.closed().await;
-    let error = connection.request(any_request(), LONG).await.expect_err("still lost");
+    let error = connection
+        .request(any_request(), LONG)
+        .await
+        .expect_err("still lost");
     assert_eq!(error.code(), ErrorCode::ConnectionLost);
 }
 
 #[tokio::test]
 async fn bytes_that_are_no_frame_are_named_as_such() {
     let (listener, address) = listen().await;
-    let connection = Connection::connect(&address, ConnectOptions::default()).await.expect("up");
+    let connection = Connection::connect(&address, ConnectOptions::default())
+        .await
+        .expect("up");
     let mut peer = Peer::accept(&listener).await;
     let serve = async {
-        peer.socket.write_all(b"HTTP/1.1 400 Bad Request\r\n\r\n").await.expect("written");
+        peer.socket
+            .write_all(b"HTTP/1.1 400 Bad Request\r\n\r\n")
+            .await
+            .expect("written");
         connection.closed().await;
     };
     let (answer, ()) = tokio::join!(connection.request(any_request(), LONG), serve);
-    assert_eq!(answer.expect_err("not the protocol").code(), ErrorCode::Protocol);
+    assert_eq!(
+        answer.expect_err("not the protocol").code(),
+        ErrorCode::Protocol
+    );
 }
 
 #[tokio::test]
 async fn requests_of_the_peer_go_to_the_channel_and_can_be_answered() {
     let (listener, address) = listen().await;
     let (sender, mut requests) = mpsc::channel(1);
-    let options = ConnectOptions { requests: Some(sender), ..ConnectOptions::default() };
+    let options = ConnectOptions {
+        requests: Some(sender),
+        ..ConnectOptions::default()
+    };
     let connection = Connection::connect(&address, options).await.expect("up");
     let mut peer = Peer::accept(&listener).await;
     let mut question = any_request();
@@ -166,7 +201,8 @@ async fn requests_of_the_peer_go_to_the_channel_and_can_be_answered() {
     assert_eq!(refusal.code, ResponseCode::SYSTEM_BUSY.0);
     let serve = async {
         let command = peer.command().await;
-        peer.send(&Command::reply_to(&command, ResponseCode::SUCCESS)).await;
+        peer.send(&Command::reply_to(&command, ResponseCode::SUCCESS))
+            .await;
     };
     let (answer, ()) = tokio::join!(connection.request(any_request(), LONG), serve);
     assert!(answer.is_ok());
@@ -175,9 +211,14 @@ async fn requests_of_the_peer_go_to_the_channel_and_can_be_answered() {
 #[tokio::test]
 async fn oneway_requests_carry_the_flag_and_are_written_before_a_close() {
     let (listener, address) = listen().await;
-    let connection = Connection::connect(&address, ConnectOptions::default()).await.expect("up");
+    let connection = Connection::connect(&address, ConnectOptions::default())
+        .await
+        .expect("up");
     let mut peer = Peer::accept(&listener).await;
-    connection.oneway(any_request(), LONG).await.expect("queued");
+    connection
+        .oneway(any_request(), LONG)
+        .await
+        .expect("queued");
     connection.close();
     assert!(peer.command().await.is_oneway());
 }
@@ -185,15 +226,24 @@ async fn oneway_requests_carry_the_flag_and_are_written_before_a_close() {
 #[tokio::test]
 async fn callers_wait_while_too_many_requests_are_outstanding() {
     let (listener, address) = listen().await;
-    let options = ConnectOptions { max_in_flight: 1, ..ConnectOptions::default() };
+    let options = ConnectOptions {
+        max_in_flight: 1,
+        ..ConnectOptions::default()
+    };
     let connection = Connection::connect(&address, options).await.expect("up");
     let mut peer = Peer::accept(&listener).await;
     let first = connection.request(any_request(), LONG);
     let second = async {
         let command = peer.command().await;
-        let second = connection.request(any_request(), Duration::from_millis(30)).await;
-        assert_eq!(second.expect_err("no room").code(), ErrorCode::TooManyRequests);
-        peer.send(&Command::reply_to(&command, ResponseCode::SUCCESS)).await;
+        let second = connection
+            .request(any_request(), Duration::from_millis(30))
+            .await;
+        assert_eq!(
+            second.expect_err("no room").code(),
+            ErrorCode::TooManyRequests
+        );
+        peer.send(&Command::reply_to(&command, ResponseCode::SUCCESS))
+            .await;
     };
     let (first, ()) = tokio::join!(first, second);
     assert!(first.is_ok());
@@ -202,10 +252,16 @@ async fn callers_wait_while_too_many_requests_are_outstanding() {
 #[tokio::test]
 async fn a_dropped_request_is_forgotten() {
     let (listener, address) = listen().await;
-    let connection = Connection::connect(&address, ConnectOptions::default()).await.expect("up");
+    let connection = Connection::connect(&address, ConnectOptions::default())
+        .await
+        .expect("up");
     let _peer = Peer::accept(&listener).await;
     let request = connection.request(any_request(), LONG);
-    assert!(tokio::time::timeout(Duration::from_millis(20), request).await.is_err());
+    assert!(
+        tokio::time::timeout(Duration::from_millis(20), request)
+            .await
+            .is_err()
+    );
     assert_eq!(connection.in_flight(), 0);
 }
 
@@ -213,8 +269,9 @@ async fn a_dropped_request_is_forgotten() {
 async fn a_refused_connect_names_the_address() {
     let (listener, address) = listen().await;
     drop(listener);
-    let error =
-        Connection::connect(&address, ConnectOptions::default()).await.expect_err("refused");
+    let error = Connection::connect(&address, ConnectOptions::default())
+        .await
+        .expect_err("refused");
     assert_eq!(error.code(), ErrorCode::ConnectFailed);
     assert!(error.to_string().contains(&address), "{error}");
     assert!(error.hint().contains("server runs"), "{}", error.hint());
@@ -224,9 +281,15 @@ async fn a_refused_connect_names_the_address() {
 async fn the_pool_shares_a_connection_and_makes_it_again() {
     let (listener, address) = listen().await;
     let (connected, mut news) = mpsc::channel(4);
-    let options = PoolOptions { connected: Some(connected), ..PoolOptions::default() };
+    let options = PoolOptions {
+        connected: Some(connected),
+        ..PoolOptions::default()
+    };
     let pool = Pool::new(tokio::runtime::Handle::current(), options);
-    let (a, b) = tokio::join!(pool.connection(&address, LONG), pool.connection(&address, LONG));
+    let (a, b) = tokio::join!(
+        pool.connection(&address, LONG),
+        pool.connection(&address, LONG)
+    );
     let (a, b) = (a.expect("up"), b.expect("up"));
     assert!(a.is_same(&b));
     assert_eq!(news.recv().await.as_deref(), Some(address.as_str()));

@@ -100,7 +100,12 @@ impl Waiters {
                 break opaque;
             }
         };
-        let waiter = Waiter { sender, since: Instant::now(), deadline, _permit: permit };
+        let waiter = Waiter {
+            sender,
+            since: Instant::now(),
+            deadline,
+            _permit: permit,
+        };
         table.waiters.insert(opaque, waiter);
         let is_earlier = table.next_check.is_none_or(|check| deadline < check);
         if is_earlier {

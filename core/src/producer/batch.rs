@@ -23,7 +23,10 @@ impl Inner {
         };
         let topic = first.topic.as_str();
         if name::is_retry_topic(topic) {
-            return Err(invalid("a batch can not go to a retry topic".to_owned(), topic));
+            return Err(invalid(
+                "a batch can not go to a retry topic".to_owned(),
+                topic,
+            ));
         }
         outgoing::check_topic(OPERATION, topic)?;
         let max = self.options.max_message_bytes;
@@ -31,7 +34,10 @@ impl Inner {
         let mut ids = Vec::with_capacity(messages.len());
         for message in messages {
             if message.topic != topic {
-                let what = format!("a batch has one topic, not '{topic}' and '{}'", message.topic);
+                let what = format!(
+                    "a batch has one topic, not '{topic}' and '{}'",
+                    message.topic
+                );
                 return Err(invalid(what, topic));
             }
             if message.delay_level != 0 {
@@ -49,7 +55,10 @@ impl Inner {
         }
         if body.len() > max {
             return Err(Error::new(ErrorCode::MessageTooLarge, OPERATION)
-                .with_message(format!("the batch has {} bytes, allowed are {max}", body.len()))
+                .with_message(format!(
+                    "the batch has {} bytes, allowed are {max}",
+                    body.len()
+                ))
                 .with_hint("send fewer messages at once: batches are not split")
                 .with_context("topic", topic));
         }
@@ -69,5 +78,7 @@ impl Inner {
 }
 
 fn invalid(what: String, topic: &str) -> Error {
-    Error::new(ErrorCode::InvalidBatch, OPERATION).with_message(what).with_context("topic", topic)
+    Error::new(ErrorCode::InvalidBatch, OPERATION)
+        .with_message(what)
+        .with_context("topic", topic)
 }

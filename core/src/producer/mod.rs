@@ -85,7 +85,9 @@ impl Producer {
             owner.0.instance.release().await;
             return Err(error);
         }
-        Ok(Self { owner: Arc::new(owner) })
+        Ok(Self {
+            owner: Arc::new(owner),
+        })
     }
 
     /// Sends a message to a queue of its topic; if that fails, again, to another broker if there is one, until the
@@ -194,7 +196,10 @@ impl Inner {
                 idle.await;
             }
         };
-        if tokio::time::timeout(self.timeout(), all_done).await.is_err() {
+        if tokio::time::timeout(self.timeout(), all_done)
+            .await
+            .is_err()
+        {
             tracing::warn!(group = self.options.group, "closed with sends outstanding");
         }
         self.instance.leave(Some(&self.options.group), None).await;
@@ -226,7 +231,9 @@ impl std::fmt::Debug for Producer {
 fn check(options: &ProducerOptions) -> Result<()> {
     let group = options.group.as_str();
     let invalid = |what: String| {
-        Err(Error::new(ErrorCode::InvalidGroup, "start").with_message(what).with_context("group", group))
+        Err(Error::new(ErrorCode::InvalidGroup, "start")
+            .with_message(what)
+            .with_context("group", group))
     };
     if let Err(error) = name::check_group(group) {
         return invalid(format!("the group name '{group}' is not allowed: {error}"));
@@ -235,9 +242,21 @@ fn check(options: &ProducerOptions) -> Result<()> {
         return invalid("the group name DEFAULT_PRODUCER is reserved".to_owned());
     }
     for (name, value, range) in [
-        ("send_timeout_ms", options.send_timeout_ms, 1..=u64::from(u32::MAX)),
-        ("max_message_bytes", options.max_message_bytes as u64, 1..=16 * 1024 * 1024),
-        ("default_topic_queues", u64::try_from(options.default_topic_queues).unwrap_or(0), 1..=65_535),
+        (
+            "send_timeout_ms",
+            options.send_timeout_ms,
+            1..=u64::from(u32::MAX),
+        ),
+        (
+            "max_message_bytes",
+            options.max_message_bytes as u64,
+            1..=16 * 1024 * 1024,
+        ),
+        (
+            "default_topic_queues",
+            u64::try_from(options.default_topic_queues).unwrap_or(0),
+            1..=65_535,
+        ),
     ] {
         if !range.contains(&value) {
             let allowed = format!("{} to {}", range.start(), range.end());

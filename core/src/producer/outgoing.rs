@@ -40,27 +40,36 @@ pub(super) fn check_topic(operation: &'static str, topic: &str) -> Result<()> {
     };
     match name::check_topic(topic) {
         Err(error) => invalid(format!("the topic name '{topic}' is not allowed: {error}")),
-        Ok(()) if !name::is_send_allowed(topic) => {
-            invalid(format!("'{topic}' is a system topic that nobody may send to"))
-        }
+        Ok(()) if !name::is_send_allowed(topic) => invalid(format!(
+            "'{topic}' is a system topic that nobody may send to"
+        )),
         Ok(()) => Ok(()),
     }
 }
 
-pub(super) fn check_size(operation: &'static str, topic: &str, size: usize, max: usize) -> Result<()> {
+pub(super) fn check_size(
+    operation: &'static str,
+    topic: &str,
+    size: usize,
+    max: usize,
+) -> Result<()> {
     if size == 0 {
         return Err(Error::new(ErrorCode::EmptyBody, operation).with_context("topic", topic));
     }
     if size > max {
         return Err(Error::new(ErrorCode::MessageTooLarge, operation)
-            .with_message(format!("the message body has {size} bytes, allowed are {max}"))
+            .with_message(format!(
+                "the message body has {size} bytes, allowed are {max}"
+            ))
             .with_context("topic", topic));
     }
     Ok(())
 }
 
 fn invalid(operation: &'static str, topic: &str, what: String) -> Error {
-    Error::new(ErrorCode::InvalidMessage, operation).with_message(what).with_context("topic", topic)
+    Error::new(ErrorCode::InvalidMessage, operation)
+        .with_message(what)
+        .with_context("topic", topic)
 }
 
 /// Checks a message and adds what every message carries.
@@ -71,7 +80,12 @@ pub(super) fn prepare<'a>(
     limits: Limits,
 ) -> Result<Outgoing<'a>> {
     check_topic(operation, &message.topic)?;
-    check_size(operation, &message.topic, message.body.len(), limits.max_message_bytes)?;
+    check_size(
+        operation,
+        &message.topic,
+        message.body.len(),
+        limits.max_message_bytes,
+    )?;
     let properties = properties_text(operation, message, &message_id)?;
     let (body, sys_flag) = compressed(message, limits.compress_over_bytes);
     Ok(Outgoing {
@@ -105,7 +119,10 @@ pub(super) fn properties_text(
         }
         properties::append_item(&mut text, name, value);
     }
-    let Some(known) = message.keys.iter().find(|key| !properties::is_legal(key) || key.contains(' '))
+    let Some(known) = message
+        .keys
+        .iter()
+        .find(|key| !properties::is_legal(key) || key.contains(' '))
     else {
         return finish(operation, message, message_id, text);
     };
@@ -126,7 +143,10 @@ fn finish(
     }
     if let Some(tag) = &message.tag {
         if !properties::is_legal(tag) {
-            let what = format!("the tag '{}' is empty or contains U+0001 or U+0002", tag.escape_debug());
+            let what = format!(
+                "the tag '{}' is empty or contains U+0001 or U+0002",
+                tag.escape_debug()
+            );
             return Err(invalid(operation, &message.topic, what));
         }
         properties::append_item(&mut text, property::TAGS, tag);

@@ -123,7 +123,11 @@ impl Inner {
         }
     }
 
-    pub(super) async fn send_to_queue(&self, message: &Message, queue: &Queue) -> Result<SendResult> {
+    pub(super) async fn send_to_queue(
+        &self,
+        message: &Message,
+        queue: &Queue,
+    ) -> Result<SendResult> {
         const OPERATION: &str = "send_to_queue";
         if queue.topic != message.topic {
             return Err(Error::new(ErrorCode::InvalidQueue, OPERATION)
@@ -139,11 +143,13 @@ impl Inner {
             None => {
                 let left = deadline.saturating_duration_since(Instant::now());
                 self.instance.fetch_route(&message.topic, left).await?;
-                self.instance.broker_address(&queue.broker_name, MASTER, true).ok_or_else(|| {
-                    Error::new(ErrorCode::BrokerNotFound, OPERATION)
-                        .with_context("topic", &message.topic)
-                        .with_context("broker", &queue.broker_name)
-                })?
+                self.instance
+                    .broker_address(&queue.broker_name, MASTER, true)
+                    .ok_or_else(|| {
+                        Error::new(ErrorCode::BrokerNotFound, OPERATION)
+                            .with_context("topic", &message.topic)
+                            .with_context("broker", &queue.broker_name)
+                    })?
             }
         };
         let queue = PublishQueue {
@@ -161,11 +167,15 @@ impl Inner {
         let outgoing = outgoing::prepare(OPERATION, message, id, self.limits())?;
         let deadline = Instant::now() + self.timeout();
         let route = self.route(OPERATION, &message.topic, deadline).await?;
-        let queue = route.next_queue(None).ok_or_else(|| no_queue(OPERATION, &message.topic))?;
+        let queue = route
+            .next_queue(None)
+            .ok_or_else(|| no_queue(OPERATION, &message.topic))?;
         let (code, header) = self.header(&outgoing, queue);
         let left = deadline.saturating_duration_since(Instant::now());
-        let sent =
-            self.instance.call_oneway(&queue.address, code, &header, &outgoing.body, left).await;
+        let sent = self
+            .instance
+            .call_oneway(&queue.address, code, &header, &outgoing.body, left)
+            .await;
         sent.map_err(|error| in_send(error, OPERATION, &outgoing, queue))
     }
 
@@ -221,8 +231,10 @@ impl Inner {
         timeout: Duration,
     ) -> Result<SendResult> {
         let (code, header) = self.header(outgoing, queue);
-        let response =
-            self.instance.call(&queue.address, code, &header, &outgoing.body, timeout).await;
+        let response = self
+            .instance
+            .call(&queue.address, code, &header, &outgoing.body, timeout)
+            .await;
         response
             .and_then(|response| result_of(operation, &response, outgoing, queue))
             .map_err(|error| in_send(error, operation, outgoing, queue))
@@ -230,7 +242,10 @@ impl Inner {
 
     fn too_late(&self, operation: &'static str, topic: &str) -> Error {
         Error::new(ErrorCode::Timeout, operation)
-            .with_message(format!("not sent within {} ms", self.options.send_timeout_ms))
+            .with_message(format!(
+                "not sent within {} ms",
+                self.options.send_timeout_ms
+            ))
             .with_context("topic", topic)
     }
 }
@@ -268,12 +283,17 @@ fn result_of(
     };
     let header: SendMessageResponseHeader<'_> = response.header().map_err(|error| {
         Error::new(ErrorCode::Protocol, operation)
-            .with_message(format!("the message is stored, but the answer can not be read: {error}"))
+            .with_message(format!(
+                "the message is stored, but the answer can not be read: {error}"
+            ))
             .with_context("address", &*queue.address)
     })?;
     Ok(SendResult {
         status,
-        message_id: header.batch_uniq_id.unwrap_or(&outgoing.message_id).to_owned(),
+        message_id: header
+            .batch_uniq_id
+            .unwrap_or(&outgoing.message_id)
+            .to_owned(),
         offset_message_id: header.msg_id.to_owned(),
         topic: outgoing.topic.to_owned(),
         broker_name: queue.broker_name.to_string(),

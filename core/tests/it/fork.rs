@@ -10,9 +10,14 @@ use kerolox::facade::{Call, Message, Producer, ProducerOptions};
 const LONG: Option<Duration> = Some(Duration::from_secs(10));
 
 fn start() -> Producer {
-    let options =
-        ProducerOptions { name_servers: "127.0.0.1:1".to_owned(), ..ProducerOptions::default() };
-    Producer::start(options).wait(LONG).expect("in time").expect("started")
+    let options = ProducerOptions {
+        name_servers: "127.0.0.1:1".to_owned(),
+        ..ProducerOptions::default()
+    };
+    Producer::start(options)
+        .wait(LONG)
+        .expect("in time")
+        .expect("started")
 }
 
 #[test]
@@ -20,7 +25,11 @@ fn handles_of_the_parent_are_refused_in_the_child() {
     let program = std::env::current_exe().expect("this program");
     let case = ["--exact", "fork::in_a_process_of_its_own", "--ignored"];
     let output = Command::new(program).args(case).output().expect("it runs");
-    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stdout));
+    assert!(
+        output.status.success(),
+        "{}",
+        String::from_utf8_lossy(&output.stdout)
+    );
 }
 
 #[test]
@@ -30,16 +39,33 @@ fn in_a_process_of_its_own() {
     let waiting = Call::<()>::spawn("test", std::future::pending());
     kerolox::runtime::pretend_fork_for_tests();
 
-    let error = producer.send(Message::new("t", "x")).wait(LONG).expect("at once");
+    let error = producer
+        .send(Message::new("t", "x"))
+        .wait(LONG)
+        .expect("at once");
     assert_eq!(error.expect_err("stale").code(), ErrorCode::Forked);
     let error = waiting.wait(LONG).expect("at once").expect_err("stale");
     assert_eq!(error.code(), ErrorCode::Forked);
-    producer.close().wait(LONG).expect("at once").expect("closing a stale handle is silent");
+    producer
+        .close()
+        .wait(LONG)
+        .expect("at once")
+        .expect("closing a stale handle is silent");
     drop((producer, waiting));
 
     // A new handle gets a new runtime.
     let producer = start();
-    let error = producer.send(Message::new("t", "x")).wait(LONG).expect("in time");
-    assert_eq!(error.expect_err("nobody listens").code(), ErrorCode::NameServerUnreachable);
-    producer.close().wait(LONG).expect("in time").expect("closed");
+    let error = producer
+        .send(Message::new("t", "x"))
+        .wait(LONG)
+        .expect("in time");
+    assert_eq!(
+        error.expect_err("nobody listens").code(),
+        ErrorCode::NameServerUnreachable
+    );
+    producer
+        .close()
+        .wait(LONG)
+        .expect("in time")
+        .expect("closed");
 }

@@ -14,14 +14,19 @@ use super::{LONG, until};
 async fn drain(consumer: &PushConsumer) -> Vec<i32> {
     let mut numbers = Vec::new();
     loop {
-        let deliveries = consumer.poll(7, Duration::from_millis(100)).await.expect("open");
+        let deliveries = consumer
+            .poll(7, Duration::from_millis(100))
+            .await
+            .expect("open");
         if deliveries.is_empty() {
             return numbers;
         }
         for delivery in deliveries {
             let body = String::from_utf8_lossy(&delivery.message.body).into_owned();
             numbers.push(body.parse().expect("a number"));
-            consumer.complete(delivery.id, Verdict::Success).expect("out");
+            consumer
+                .complete(delivery.id, Verdict::Success)
+                .expect("out");
         }
     }
 }
@@ -30,7 +35,9 @@ async fn drain(consumer: &PushConsumer) -> Vec<i32> {
 async fn a_growing_group_repeats_and_loses_nothing() {
     let world = World::with_queues(4).await;
     for queue_id in 0..4 {
-        world.broker.add(queue_id, queue_id * 1000..queue_id * 1000 + 1000);
+        world
+            .broker
+            .add(queue_id, queue_id * 1000..queue_id * 1000 + 1000);
     }
     let first = consumer(&world, "*", |_| {}).await;
     let mut numbers = receive(&first, 500).await;
@@ -78,7 +85,13 @@ async fn a_queue_moves_only_when_its_deliveries_are_done() {
         let before = refusals();
         until("the second asks again", || refusals() > before + 2).await;
         assert!(second.assigned().is_empty());
-        assert!(first.poll(10, Duration::ZERO).await.expect("open").is_empty());
+        assert!(
+            first
+                .poll(10, Duration::ZERO)
+                .await
+                .expect("open")
+                .is_empty()
+        );
         for delivery in held {
             first.complete(delivery.id, Verdict::Success).expect("out");
         }
@@ -100,7 +113,10 @@ async fn a_member_that_leaves_hands_its_queues_over() {
     let first = consumer(&world, "*", |_| {}).await;
     let second = consumer(&world, "*", |_| {}).await;
     world.broker.notify();
-    until("the group shares", || first.assigned().len() == 1 && second.assigned().len() == 1).await;
+    until("the group shares", || {
+        first.assigned().len() == 1 && second.assigned().len() == 1
+    })
+    .await;
     let mut numbers = Vec::new();
     for delivery in first.poll(10, LONG).await.expect("open") {
         let body = String::from_utf8_lossy(&delivery.message.body).into_owned();
@@ -118,7 +134,11 @@ async fn a_member_that_leaves_hands_its_queues_over() {
 async fn the_only_member_does_not_wait_for_the_lock_of_a_dead_one() {
     let world = World::with_queues(1).await;
     world.broker.add(0, 0..3);
-    world.broker.state().locks.insert(0, "somebody dead".to_owned());
+    world
+        .broker
+        .state()
+        .locks
+        .insert(0, "somebody dead".to_owned());
     let begin = Instant::now();
     let consumer = consumer(&world, "*", |_| {}).await;
     assert_eq!(receive(&consumer, 3).await, [0, 1, 2]);
@@ -132,9 +152,17 @@ async fn a_lock_that_is_never_given_back_is_waited_for_only_so_long() {
     {
         let mut state = world.broker.state();
         state.locks.insert(0, "somebody dead".to_owned());
-        state.members.insert("~somebody who gets nothing".to_owned());
+        state
+            .members
+            .insert("~somebody who gets nothing".to_owned());
     }
     let consumer = consumer(&world, "*", |options| options.handover_wait_ms = 0).await;
-    assert!(consumer.poll(1, Duration::from_millis(300)).await.expect("open").is_empty());
+    assert!(
+        consumer
+            .poll(1, Duration::from_millis(300))
+            .await
+            .expect("open")
+            .is_empty()
+    );
     assert_eq!(receive(&consumer, 3).await, [0, 1, 2]);
 }

@@ -13,7 +13,7 @@ use kerolox_protocol::{RequestCode, ResponseCode};
 use tokio::net::TcpListener;
 
 use super::peer::{Answer, Peer};
-use super::world::{TOPIC, fail, name_server, ok, route};
+use super::world::{TOPIC, fail, name_server, ok, reply, route};
 
 /// An address that nobody listens at.
 async fn nobody() -> String {
@@ -22,7 +22,11 @@ async fn nobody() -> String {
 }
 
 async fn producer(name_servers: String, send_timeout_ms: u64) -> Producer {
-    let options = ProducerOptions { name_servers, send_timeout_ms, ..ProducerOptions::default() };
+    let options = ProducerOptions {
+        name_servers,
+        send_timeout_ms,
+        ..ProducerOptions::default()
+    };
     Producer::start(options).await.expect("started")
 }
 
@@ -31,7 +35,10 @@ async fn an_unreachable_name_server_is_named() {
     let address = nobody().await;
     let producer = producer(address.clone(), 3000).await;
     let begin = Instant::now();
-    let error = producer.send(Message::new(TOPIC, "x")).await.expect_err("nobody there");
+    let error = producer
+        .send(Message::new(TOPIC, "x"))
+        .await
+        .expect_err("nobody there");
     assert_eq!(error.code(), ErrorCode::NameServerUnreachable);
     assert!(error.to_string().contains(&address), "{error}");
     assert!(begin.elapsed() < Duration::from_secs(3));
@@ -42,7 +49,10 @@ async fn an_unreachable_name_server_is_named() {
         ..PushConsumerOptions::default()
     };
     let error = PushConsumer::start(options, vec![Subscription::new(TOPIC, "*")]).await;
-    assert_eq!(error.expect_err("nobody there").code(), ErrorCode::NameServerUnreachable);
+    assert_eq!(
+        error.expect_err("nobody there").code(),
+        ErrorCode::NameServerUnreachable
+    );
 }
 
 #[tokio::test]
@@ -50,10 +60,16 @@ async fn a_silent_name_server_costs_no_more_than_the_deadline() {
     let silent = Peer::start(|_| Answer::Nothing).await;
     let producer = producer(silent.address.clone(), 300).await;
     let begin = Instant::now();
-    let error = producer.send(Message::new(TOPIC, "x")).await.expect_err("silent");
+    let error = producer
+        .send(Message::new(TOPIC, "x"))
+        .await
+        .expect_err("silent");
     assert_eq!(error.code(), ErrorCode::NameServerUnreachable);
     let elapsed = begin.elapsed();
-    assert!(elapsed >= Duration::from_millis(300) && elapsed < Duration::from_secs(2), "{elapsed:?}");
+    assert!(
+        elapsed >= Duration::from_millis(300) && elapsed < Duration::from_secs(2),
+        "{elapsed:?}"
+    );
 }
 
 #[tokio::test]
@@ -69,9 +85,16 @@ async fn the_next_name_server_is_asked_in_the_same_call() {
 async fn no_route_says_what_to_do() {
     let names = name_server(Vec::new()).await;
     let producer = producer(names.address.clone(), 3000).await;
-    let error = producer.send(Message::new(TOPIC, "x")).await.expect_err("no route");
+    let error = producer
+        .send(Message::new(TOPIC, "x"))
+        .await
+        .expect_err("no route");
     assert_eq!(error.code(), ErrorCode::NoRoute);
-    assert!(error.hint().contains("create the topic"), "{}", error.hint());
+    assert!(
+        error.hint().contains("create the topic"),
+        "{}",
+        error.hint()
+    );
     assert_eq!(error.context()[0], ("topic", TOPIC.to_owned()));
 }
 
@@ -82,19 +105,27 @@ async fn a_name_server_that_is_none_is_told_apart() {
     let serve = tokio::spawn(async move {
         let (mut socket, _) = http.accept().await.expect("a connection");
         let answer = b"HTTP/1.1 400 Bad Request\r\n\r\n";
-        tokio::io::AsyncWriteExt::write_all(&mut socket, answer).await.expect("written");
+        tokio::io::AsyncWriteExt::write_all(&mut socket, answer)
+            .await
+            .expect("written");
         std::future::pending::<()>().await;
     });
     let producer = producer(address, 3000).await;
-    let error = producer.send(Message::new(TOPIC, "x")).await.expect_err("not the protocol");
+    let error = producer
+        .send(Message::new(TOPIC, "x"))
+        .await
+        .expect_err("not the protocol");
     assert_eq!(error.code(), ErrorCode::NameServerUnreachable);
-    assert!(error.to_string().contains("not RocketMQ's protocol"), "{error}");
+    assert!(
+        error.to_string().contains("not RocketMQ's protocol"),
+        "{error}"
+    );
     serve.abort();
 }
 
 #[tokio::test]
 async fn administration_creates_a_topic_and_waits_until_it_is_routed() {
-    let broker = Peer::start(|asked| Answer::Reply(ok(asked.command))).await;
+    let broker = Peer::start(|asked| reply(ok(asked.command))).await;
     let address = broker.address.clone();
     let looks = std::sync::atomic::AtomicUsize::new(0);
     let names = Peer::start(move |asked| match asked.command.request_code() {
@@ -102,31 +133,36 @@ async fn administration_creates_a_topic_and_waits_until_it_is_routed() {
             let text = format!(
                 r#"{{"brokerAddrTable":{{"a":{{"brokerAddrs":{{0:"{address}"}},"brokerName":"a","cluster":"c"}}}},"clusterAddrTable":{{"c":["a"]}}}}"#
             );
-            Answer::Reply(ok(asked.command).with_body(text))
+            reply(ok(asked.command).with_body(text))
         }
         RequestCode::GET_ALL_TOPIC_LIST_FROM_NAMESERVER => {
             let list = TopicList {
                 topic_list: vec!["b".to_owned(), "a".to_owned()],
                 ..TopicList::default()
             };
-            Answer::Reply(ok(asked.command).with_body(body::encode(&list)))
+            reply(ok(asked.command).with_body(body::encode(&list)))
         }
         RequestCode::GET_ROUTEINFO_BY_TOPIC
             if looks.fetch_add(1, std::sync::atomic::Ordering::Relaxed) > 1 =>
         {
             let route = route(&[("a", &address)], 2);
-            Answer::Reply(ok(asked.command).with_body(body::encode(&route)))
+            reply(ok(asked.command).with_body(body::encode(&route)))
         }
         RequestCode::GET_ROUTEINFO_BY_TOPIC => {
             fail(asked.command, ResponseCode::TOPIC_NOT_EXIST, "not yet")
         }
-        _ => Answer::Reply(ok(asked.command)),
+        _ => reply(ok(asked.command)),
     })
     .await;
-    let options =
-        AdminOptions { name_servers: names.address.clone(), ..AdminOptions::default() };
+    let options = AdminOptions {
+        name_servers: names.address.clone(),
+        ..AdminOptions::default()
+    };
     let admin = Admin::start(options).await.expect("started");
-    admin.create_topic_on("t", 2, Some("c")).await.expect("created");
+    admin
+        .create_topic_on("t", 2, Some("c"))
+        .await
+        .expect("created");
     let created = broker.asked(RequestCode::UPDATE_AND_CREATE_TOPIC).remove(0);
     assert_eq!(created.ext.get("writeQueueNums"), Some("2"));
     assert_eq!(created.ext.get("perm"), Some("6"));
@@ -134,8 +170,14 @@ async fn administration_creates_a_topic_and_waits_until_it_is_routed() {
     admin.delete_topic("t").await.expect("deleted");
     assert_eq!(broker.asked(RequestCode::DELETE_TOPIC_IN_BROKER).len(), 1);
     assert_eq!(names.asked(RequestCode::DELETE_TOPIC_IN_NAMESRV).len(), 1);
-    let error = admin.create_topic_on("t", 2, Some("nothing")).await.expect_err("no such broker");
+    let error = admin
+        .create_topic_on("t", 2, Some("nothing"))
+        .await
+        .expect_err("no such broker");
     assert_eq!(error.code(), ErrorCode::BrokerNotFound);
-    let error = admin.create_topic_on("t", 0, None).await.expect_err("no queues");
+    let error = admin
+        .create_topic_on("t", 0, None)
+        .await
+        .expect_err("no queues");
     assert_eq!(error.code(), ErrorCode::InvalidArgument);
 }

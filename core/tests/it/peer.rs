@@ -12,7 +12,7 @@ use tokio::task::JoinHandle;
 
 /// What a script does with a request.
 pub enum Answer {
-    Reply(Command),
+    Reply(Box<Command>),
     Nothing,
     Close,
 }
@@ -56,7 +56,10 @@ impl Peer {
     /// The requests of a code so far.
     pub fn asked(&self, code: RequestCode) -> Vec<Command> {
         let log = self.log.lock().unwrap_or_else(PoisonError::into_inner);
-        log.iter().filter(|command| command.code == code.0).cloned().collect()
+        log.iter()
+            .filter(|command| command.code == code.0)
+            .cloned()
+            .collect()
     }
 
     /// The codes of all requests so far.
@@ -76,11 +79,16 @@ where
     loop {
         while let Some(frame) = frame::split(&mut buffer).expect("a frame") {
             let command = Command::decode(frame).expect("a command");
-            log.lock().unwrap_or_else(PoisonError::into_inner).push(command.clone());
-            match script(&Asked { command: &command, connection: connection.clone() }) {
+            log.lock()
+                .unwrap_or_else(PoisonError::into_inner)
+                .push(command.clone());
+            match script(&Asked {
+                command: &command,
+                connection: connection.clone(),
+            }) {
                 Answer::Reply(mut reply) => {
                     reply.opaque = command.opaque;
-                    let _sent = connection.send(reply);
+                    let _sent = connection.send(*reply);
                 }
                 Answer::Nothing => {}
                 Answer::Close => return,

@@ -23,7 +23,10 @@ async fn consumer(world: &World, set: impl FnOnce(&mut PullConsumerOptions)) -> 
 
 async fn poll(consumer: &PullConsumer, max: u32) -> Vec<i64> {
     let messages = consumer.poll(max, LONG).await.expect("open");
-    messages.iter().map(|message| message.queue_offset).collect()
+    messages
+        .iter()
+        .map(|message| message.queue_offset)
+        .collect()
 }
 
 #[tokio::test]
@@ -37,7 +40,10 @@ async fn positions_are_committed_when_asked() {
     assert_eq!(poll(&consumer, 4).await, [0, 1, 2, 3]);
     assert_eq!(consumer.committed(&queues[0]).await.expect("asked"), None);
     consumer.commit().await.expect("committed");
-    assert_eq!(consumer.committed(&queues[0]).await.expect("asked"), Some(4));
+    assert_eq!(
+        consumer.committed(&queues[0]).await.expect("asked"),
+        Some(4)
+    );
     assert_eq!(poll(&consumer, 2).await, [4, 5]);
     consumer.close().await.expect("closed");
     assert_eq!(world.broker.offset("g", 0), Some(4));
@@ -50,11 +56,16 @@ async fn an_automatic_commit_is_one_poll_behind_until_close() {
     let world = World::with_queues(1).await;
     world.broker.add(0, 0..10);
     let consumer = consumer(&world, |options| options.auto_commit_interval_ms = 0).await;
-    consumer.assign(consumer.queues(TOPIC).await.expect("queues")).expect("open");
+    consumer
+        .assign(consumer.queues(TOPIC).await.expect("queues"))
+        .expect("open");
     assert_eq!(poll(&consumer, 3).await, [0, 1, 2]);
     assert_ne!(world.broker.offset("g", 0), Some(3));
     assert_eq!(poll(&consumer, 3).await, [3, 4, 5]);
-    super::until("the first poll is committed", || world.broker.offset("g", 0) == Some(3)).await;
+    super::until("the first poll is committed", || {
+        world.broker.offset("g", 0) == Some(3)
+    })
+    .await;
     consumer.close().await.expect("closed");
     assert_eq!(world.broker.offset("g", 0), Some(6));
 }
@@ -75,7 +86,10 @@ async fn seeks_move_the_position() {
     consumer.seek_to_begin(queue).await.expect("moved");
     assert_eq!(poll(&consumer, 1).await, [0]);
     consumer.seek_to_end(queue).await.expect("moved");
-    let nothing = consumer.poll(1, Duration::from_millis(50)).await.expect("open");
+    let nothing = consumer
+        .poll(1, Duration::from_millis(50))
+        .await
+        .expect("open");
     assert!(nothing.is_empty());
     let error = consumer.seek(queue, 11).await.expect_err("outside");
     assert_eq!(error.code(), ErrorCode::InvalidArgument);
@@ -99,7 +113,19 @@ async fn assignments_keep_and_drop_queues() {
         }
     }
     seen.sort_unstable();
-    assert_eq!(seen, [(0, 2), (0, 3), (0, 4), (1, 0), (1, 1), (1, 2), (1, 3), (1, 4)]);
+    assert_eq!(
+        seen,
+        [
+            (0, 2),
+            (0, 3),
+            (0, 4),
+            (1, 0),
+            (1, 1),
+            (1, 2),
+            (1, 3),
+            (1, 4)
+        ]
+    );
     consumer.assign(Vec::new()).expect("open");
     super::until("positions are committed", || {
         world.broker.offset("g", 0) == Some(5) && world.broker.offset("g", 1) == Some(5)
@@ -114,7 +140,9 @@ async fn filters_travel_with_the_pull_and_are_checked_exactly() {
     world.broker.state().queues.insert(0, messages);
     let consumer = consumer(&world, |_| {}).await;
     consumer.filter(TOPIC, "b").expect("usable");
-    consumer.assign(consumer.queues(TOPIC).await.expect("queues")).expect("open");
+    consumer
+        .assign(consumer.queues(TOPIC).await.expect("queues"))
+        .expect("open");
     assert_eq!(poll(&consumer, 10).await, [1]);
     let pull = world.peer.asked(RequestCode::LITE_PULL_MESSAGE).remove(0);
     assert_eq!(pull.ext.get("subscription"), Some("b"));
@@ -126,7 +154,11 @@ async fn filters_travel_with_the_pull_and_are_checked_exactly() {
 async fn a_queue_that_can_not_be_read_is_said() {
     let world = World::with_queues(1).await;
     let consumer = consumer(&world, |_| {}).await;
-    let queue = Queue { topic: TOPIC.into(), broker_name: "elsewhere".into(), queue_id: 0 };
+    let queue = Queue {
+        topic: TOPIC.into(),
+        broker_name: "elsewhere".into(),
+        queue_id: 0,
+    };
     consumer.assign(vec![queue]).expect("open");
     let error = consumer.poll(1, LONG).await.expect_err("no such broker");
     assert_eq!(error.code(), ErrorCode::BrokerNotFound);

@@ -25,7 +25,9 @@ pub async fn consumer(
     };
     set(&mut options);
     let subscriptions = vec![Subscription::new(TOPIC, expression)];
-    PushConsumer::start(options, subscriptions).await.expect("started")
+    PushConsumer::start(options, subscriptions)
+        .await
+        .expect("started")
 }
 
 /// Polls until this many messages have come; completes them. Their bodies, sorted by number.
@@ -37,7 +39,9 @@ pub async fn receive(consumer: &PushConsumer, count: usize) -> Vec<i32> {
         for delivery in deliveries {
             let body = String::from_utf8_lossy(&delivery.message.body).into_owned();
             numbers.push(body.parse().expect("a number"));
-            consumer.complete(delivery.id, Verdict::Success).expect("out");
+            consumer
+                .complete(delivery.id, Verdict::Success)
+                .expect("out");
         }
     }
     numbers.sort_unstable();
@@ -53,7 +57,10 @@ async fn messages_are_delivered_completed_and_committed() {
     assert_eq!(receive(&consumer, 100).await, (0..100).collect::<Vec<_>>());
     assert_eq!(consumer.assigned().len(), 2);
     consumer.close().await.expect("closed");
-    assert_eq!((world.broker.offset("g", 0), world.broker.offset("g", 1)), (Some(50), Some(50)));
+    assert_eq!(
+        (world.broker.offset("g", 0), world.broker.offset("g", 1)),
+        (Some(50), Some(50))
+    );
     assert!(world.broker.state().locks.is_empty() && world.broker.state().members.is_empty());
 
     let codes = world.peer.codes();
@@ -72,8 +79,11 @@ async fn the_heartbeat_says_what_the_group_wants() {
     let state = world.broker.state();
     let data = &state.heartbeats[0].consumer_data_set[0];
     assert_eq!(data.group_name, "g");
-    let topics: Vec<&str> =
-        data.subscription_data_set.iter().map(|data| data.topic.as_str()).collect();
+    let topics: Vec<&str> = data
+        .subscription_data_set
+        .iter()
+        .map(|data| data.topic.as_str())
+        .collect();
     assert_eq!(topics, ["%RETRY%g", TOPIC]);
     assert_eq!(data.subscription_data_set[1].sub_string, "a || b");
 }
@@ -85,10 +95,17 @@ async fn what_is_not_completed_is_not_committed() {
     let consumer = consumer(&world, "*", |options| options.close_wait_ms = 50).await;
     let deliveries = consumer.poll(10, LONG).await.expect("open");
     assert_eq!(deliveries.len(), 10);
-    for delivery in deliveries.iter().filter(|delivery| delivery.message.queue_offset != 4) {
-        consumer.complete(delivery.id, Verdict::Success).expect("out");
+    for delivery in deliveries
+        .iter()
+        .filter(|delivery| delivery.message.queue_offset != 4)
+    {
+        consumer
+            .complete(delivery.id, Verdict::Success)
+            .expect("out");
     }
-    let again = consumer.complete(deliveries[0].id, Verdict::Success).expect_err("completed");
+    let again = consumer
+        .complete(deliveries[0].id, Verdict::Success)
+        .expect_err("completed");
     assert_eq!(again.code(), ErrorCode::UnknownDelivery);
     consumer.close().await.expect("closed");
     assert_eq!(world.broker.offset("g", 0), Some(4));
@@ -107,7 +124,9 @@ async fn close_waits_for_deliveries_and_wakes_polls() {
     let closing = tokio::spawn(async move { closing.close().await });
     let error = waiting.await.expect("no panic").expect_err("closed");
     assert_eq!(error.code(), ErrorCode::Closed);
-    consumer.complete(delivery.id, Verdict::Success).expect("still out");
+    consumer
+        .complete(delivery.id, Verdict::Success)
+        .expect("still out");
     closing.await.expect("no panic").expect("closed");
     assert_eq!(world.broker.offset("g", 0), Some(1));
 }
@@ -116,7 +135,10 @@ async fn close_waits_for_deliveries_and_wakes_polls() {
 async fn tags_are_checked_exactly() {
     let world = World::with_queues(1).await;
     let tags = [Some("a"), Some("b"), None, Some("a")];
-    let messages = tags.iter().enumerate().map(|(number, tag)| (number.to_string().into_bytes(), *tag));
+    let messages = tags
+        .iter()
+        .enumerate()
+        .map(|(number, tag)| (number.to_string().into_bytes(), *tag));
     world.broker.state().queues.insert(0, messages.collect());
     let consumer = consumer(&world, "a", |_| {}).await;
     assert_eq!(receive(&consumer, 2).await, [0, 3]);
@@ -130,7 +152,10 @@ async fn later_sends_the_message_back() {
     world.broker.add(0, 0..3);
     let consumer = consumer(&world, "*", |options| options.max_reconsume_times = 5).await;
     let deliveries = consumer.poll(3, LONG).await.expect("open");
-    let verdicts: Vec<_> = deliveries.iter().map(|delivery| (delivery.id, Verdict::Later)).collect();
+    let verdicts: Vec<_> = deliveries
+        .iter()
+        .map(|delivery| (delivery.id, Verdict::Later))
+        .collect();
     consumer.complete_batch(&verdicts).expect("out");
     consumer.close().await.expect("closed");
     assert_eq!(world.broker.offset("g", 0), Some(3));
@@ -149,9 +174,18 @@ async fn a_message_that_is_not_taken_back_is_not_committed() {
     world.broker.state().refuses_send_back = true;
     let consumer = consumer(&world, "*", |options| options.close_wait_ms = 50).await;
     let deliveries = consumer.poll(2, LONG).await.expect("open");
-    consumer.complete(deliveries[0].id, Verdict::Later).expect("out");
-    consumer.complete(deliveries[1].id, Verdict::Success).expect("out");
-    let refused = || !world.peer.asked(RequestCode::CONSUMER_SEND_MSG_BACK).is_empty();
+    consumer
+        .complete(deliveries[0].id, Verdict::Later)
+        .expect("out");
+    consumer
+        .complete(deliveries[1].id, Verdict::Success)
+        .expect("out");
+    let refused = || {
+        !world
+            .peer
+            .asked(RequestCode::CONSUMER_SEND_MSG_BACK)
+            .is_empty()
+    };
     until("the broker refuses", refused).await;
     consumer.close().await.expect("closed");
     assert_eq!(world.broker.offset("g", 0), Some(0));
@@ -172,10 +206,18 @@ async fn pulling_pauses_while_too_much_is_held() {
         held.extend(consumer.poll(15, LONG).await.expect("open"));
     }
     // Nothing more is pulled until some are done.
-    assert!(consumer.poll(1, Duration::from_millis(50)).await.expect("open").is_empty());
+    assert!(
+        consumer
+            .poll(1, Duration::from_millis(50))
+            .await
+            .expect("open")
+            .is_empty()
+    );
     assert_eq!((held.len(), pulls()), (20, 2));
     for delivery in &held {
-        consumer.complete(delivery.id, Verdict::Success).expect("out");
+        consumer
+            .complete(delivery.id, Verdict::Success)
+            .expect("out");
     }
     assert_eq!(receive(&consumer, 80).await, (20..100).collect::<Vec<_>>());
 }
@@ -216,8 +258,17 @@ async fn an_offset_outside_the_queue_is_corrected() {
     world.broker.add(0, 0..3);
     world.broker.state().offsets.insert(("g".to_owned(), 0), 99);
     let consumer = consumer(&world, "*", |_| {}).await;
-    until("the offset is corrected", || world.broker.offset("g", 0) == Some(3)).await;
-    assert!(consumer.poll(1, Duration::ZERO).await.expect("open").is_empty());
+    until("the offset is corrected", || {
+        world.broker.offset("g", 0) == Some(3)
+    })
+    .await;
+    assert!(
+        consumer
+            .poll(1, Duration::ZERO)
+            .await
+            .expect("open")
+            .is_empty()
+    );
 }
 
 #[tokio::test]

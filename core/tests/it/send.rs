@@ -11,7 +11,7 @@ use kerolox_protocol::message::{Properties, batch};
 use kerolox_protocol::{Command, RequestCode, ResponseCode};
 
 use super::peer::{Answer, Asked, Peer};
-use super::world::{TOPIC, fail, name_server, ok, route};
+use super::world::{TOPIC, fail, name_server, ok, reply, route};
 use super::{LONG, until};
 
 fn stored(command: &Command, code: ResponseCode) -> Answer {
@@ -23,21 +23,23 @@ fn stored(command: &Command, code: ResponseCode) -> Answer {
         region: Some("R"),
         ..SendMessageResponseHeader::default()
     };
-    Answer::Reply(Command::reply_to(command, code).with_header(&answer))
+    reply(Command::reply_to(command, code).with_header(&answer))
 }
 
 /// Answers heartbeats, and sends as the script says.
 async fn broker(script: impl Fn(&Asked<'_>) -> Answer + Send + Sync + 'static) -> Peer {
     Peer::start(move |asked| match asked.command.request_code() {
         RequestCode::SEND_MESSAGE_V2 | RequestCode::SEND_BATCH_MESSAGE => script(asked),
-        _ => Answer::Reply(ok(asked.command)),
+        _ => reply(ok(asked.command)),
     })
     .await
 }
 
 async fn producer(name_servers: &str, set: impl FnOnce(&mut ProducerOptions)) -> Producer {
-    let mut options =
-        ProducerOptions { name_servers: name_servers.to_owned(), ..ProducerOptions::default() };
+    let mut options = ProducerOptions {
+        name_servers: name_servers.to_owned(),
+        ..ProducerOptions::default()
+    };
     set(&mut options);
     Producer::start(options).await.expect("started")
 }
@@ -51,12 +53,18 @@ async fn a_send_carries_the_message_and_returns_the_answer() {
     let a = broker(|asked| stored(asked.command, ResponseCode::SUCCESS)).await;
     let names = name_server(vec![(TOPIC, route(&[("a", &a.address)], 1))]).await;
     let producer = producer(&names.address, |_| {}).await;
-    let message = Message::new(TOPIC, "hello").with_tag("t").with_key("k").with_property("p", "v");
+    let message = Message::new(TOPIC, "hello")
+        .with_tag("t")
+        .with_key("k")
+        .with_property("p", "v");
     let result = producer.send(message).await.expect("sent");
     assert_eq!(result.status, SendStatus::SendOk);
     assert_eq!((result.queue_id, result.queue_offset), (0, 7));
     assert_eq!(result.offset_message_id, "0A00000100002A9F0000000000001000");
-    assert_eq!((result.broker_name.as_str(), result.region.as_deref()), ("a", Some("R")));
+    assert_eq!(
+        (result.broker_name.as_str(), result.region.as_deref()),
+        ("a", Some("R"))
+    );
     assert_eq!(result.message_id.len(), 32);
 
     let sent = a.asked(RequestCode::SEND_MESSAGE_V2).remove(0);
@@ -67,9 +75,15 @@ async fn a_send_carries_the_message_and_returns_the_answer() {
     assert_eq!(properties.get("UNIQ_KEY"), Some(result.message_id.as_str()));
     assert_eq!(&sent.body[..], b"hello");
     producer.close().await.expect("closed");
-    let error = producer.send(Message::new(TOPIC, "late")).await.expect_err("closed");
+    let error = producer
+        .send(Message::new(TOPIC, "late"))
+        .await
+        .expect_err("closed");
     assert_eq!(error.code(), ErrorCode::Closed);
-    until("the broker is told", || !a.asked(RequestCode::UNREGISTER_CLIENT).is_empty()).await;
+    until("the broker is told", || {
+        !a.asked(RequestCode::UNREGISTER_CLIENT).is_empty()
+    })
+    .await;
 }
 
 #[tokio::test]
@@ -84,8 +98,16 @@ async fn a_broker_that_hangs_is_passed_over_within_the_deadline() {
         let result = producer.send(Message::new(TOPIC, "x")).await.expect("sent");
         assert_eq!(result.broker_name, "b");
     }
-    assert!(begin.elapsed() < Duration::from_secs(3), "{:?}", begin.elapsed());
-    assert_eq!(sends(&hanging), 1, "one of two turns is the hanging broker's");
+    assert!(
+        begin.elapsed() < Duration::from_secs(3),
+        "{:?}",
+        begin.elapsed()
+    );
+    assert_eq!(
+        sends(&hanging),
+        1,
+        "one of two turns is the hanging broker's"
+    );
 }
 
 #[tokio::test]
@@ -118,8 +140,14 @@ async fn only_answers_that_may_change_are_retried() {
     let strict = broker(|asked| fail(asked.command, ResponseCode::MESSAGE_ILLEGAL, "no")).await;
     let names = name_server(vec![(TOPIC, route(&[("a", &strict.address)], 1))]).await;
     let two = producer(&names.address, |_| {}).await;
-    let error = two.send(Message::new(TOPIC, "x")).await.expect_err("refused");
-    assert_eq!((error.code(), error.broker_code()), (ErrorCode::MessageIllegal, Some(13)));
+    let error = two
+        .send(Message::new(TOPIC, "x"))
+        .await
+        .expect_err("refused");
+    assert_eq!(
+        (error.code(), error.broker_code()),
+        (ErrorCode::MessageIllegal, Some(13))
+    );
     assert_eq!(error.operation(), "send");
     assert_eq!(sends(&strict), 1);
 }
@@ -129,7 +157,10 @@ async fn all_attempts_may_fail() {
     let busy = broker(|asked| fail(asked.command, ResponseCode::SYSTEM_BUSY, "busy")).await;
     let names = name_server(vec![(TOPIC, route(&[("a", &busy.address)], 1))]).await;
     let producer = producer(&names.address, |options| options.retry_times = 1).await;
-    let error = producer.send(Message::new(TOPIC, "x")).await.expect_err("busy");
+    let error = producer
+        .send(Message::new(TOPIC, "x"))
+        .await
+        .expect_err("busy");
     assert_eq!(error.code(), ErrorCode::BrokerBusy);
     assert_eq!(sends(&busy), 2);
 }
@@ -138,13 +169,25 @@ async fn all_attempts_may_fail() {
 async fn the_four_statuses_are_results() {
     let codes = [
         (ResponseCode::SUCCESS, SendStatus::SendOk),
-        (ResponseCode::FLUSH_DISK_TIMEOUT, SendStatus::FlushDiskTimeout),
-        (ResponseCode::SLAVE_NOT_AVAILABLE, SendStatus::SlaveNotAvailable),
-        (ResponseCode::FLUSH_SLAVE_TIMEOUT, SendStatus::FlushSlaveTimeout),
+        (
+            ResponseCode::FLUSH_DISK_TIMEOUT,
+            SendStatus::FlushDiskTimeout,
+        ),
+        (
+            ResponseCode::SLAVE_NOT_AVAILABLE,
+            SendStatus::SlaveNotAvailable,
+        ),
+        (
+            ResponseCode::FLUSH_SLAVE_TIMEOUT,
+            SendStatus::FlushSlaveTimeout,
+        ),
     ];
     let next = AtomicUsize::new(0);
     let a = broker(move |asked| {
-        stored(asked.command, codes[next.fetch_add(1, Ordering::Relaxed) % codes.len()].0)
+        stored(
+            asked.command,
+            codes[next.fetch_add(1, Ordering::Relaxed) % codes.len()].0,
+        )
     })
     .await;
     let names = name_server(vec![(TOPIC, route(&[("a", &a.address)], 1))]).await;
@@ -170,14 +213,19 @@ async fn the_four_statuses_are_results() {
 #[tokio::test]
 async fn go_away_is_answered_by_a_new_connection() {
     let asked_so_far = AtomicUsize::new(0);
-    let a = broker(move |asked| match asked_so_far.fetch_add(1, Ordering::Relaxed) {
-        0 => fail(asked.command, ResponseCode::GO_AWAY, "please go away"),
-        _ => stored(asked.command, ResponseCode::SUCCESS),
-    })
+    let a = broker(
+        move |asked| match asked_so_far.fetch_add(1, Ordering::Relaxed) {
+            0 => fail(asked.command, ResponseCode::GO_AWAY, "please go away"),
+            _ => stored(asked.command, ResponseCode::SUCCESS),
+        },
+    )
     .await;
     let names = name_server(vec![(TOPIC, route(&[("a", &a.address)], 1))]).await;
     let producer = producer(&names.address, |options| options.retry_times = 0).await;
-    producer.send(Message::new(TOPIC, "x")).await.expect("sent on the second connection");
+    producer
+        .send(Message::new(TOPIC, "x"))
+        .await
+        .expect("sent on the second connection");
     assert_eq!(sends(&a), 2);
 }
 
@@ -188,13 +236,29 @@ async fn a_message_goes_to_the_given_queue_once() {
     let producer = producer(&names.address, |_| {}).await;
     let queues = producer.queues(TOPIC).await.expect("queues");
     assert_eq!(queues.len(), 4);
-    let result = producer.send_to_queue(Message::new(TOPIC, "x"), &queues[2]).await.expect("sent");
+    let result = producer
+        .send_to_queue(Message::new(TOPIC, "x"), &queues[2])
+        .await
+        .expect("sent");
     assert_eq!(result.queue(), queues[2]);
-    let elsewhere = Queue { broker_name: "none".to_owned(), ..queues[2].clone() };
-    let error = producer.send_to_queue(Message::new(TOPIC, "x"), &elsewhere).await;
-    assert_eq!(error.expect_err("no such broker").code(), ErrorCode::BrokerNotFound);
-    let error = producer.send_to_queue(Message::new("other", "x"), &queues[2]).await;
-    assert_eq!(error.expect_err("another topic").code(), ErrorCode::InvalidQueue);
+    let elsewhere = Queue {
+        broker_name: "none".to_owned(),
+        ..queues[2].clone()
+    };
+    let error = producer
+        .send_to_queue(Message::new(TOPIC, "x"), &elsewhere)
+        .await;
+    assert_eq!(
+        error.expect_err("no such broker").code(),
+        ErrorCode::BrokerNotFound
+    );
+    let error = producer
+        .send_to_queue(Message::new("other", "x"), &queues[2])
+        .await;
+    assert_eq!(
+        error.expect_err("another topic").code(),
+        ErrorCode::InvalidQueue
+    );
 }
 
 #[tokio::test]
@@ -202,7 +266,10 @@ async fn a_oneway_send_is_marked_and_waits_for_nothing() {
     let a = broker(|_| Answer::Nothing).await;
     let names = name_server(vec![(TOPIC, route(&[("a", &a.address)], 1))]).await;
     let producer = producer(&names.address, |_| {}).await;
-    producer.send_oneway(Message::new(TOPIC, "x")).await.expect("queued");
+    producer
+        .send_oneway(Message::new(TOPIC, "x"))
+        .await
+        .expect("queued");
     until("it arrives", || sends(&a) == 1).await;
     assert!(a.asked(RequestCode::SEND_MESSAGE_V2)[0].is_oneway());
 }
@@ -213,7 +280,10 @@ async fn a_batch_is_one_request_with_its_own_rules() {
     let names = name_server(vec![(TOPIC, route(&[("a", &a.address)], 1))]).await;
     let set = |options: &mut ProducerOptions| options.max_message_bytes = 300;
     let producer = producer(&names.address, set).await;
-    let messages = vec![Message::new(TOPIC, "one"), Message::new(TOPIC, "two").with_tag("t")];
+    let messages = vec![
+        Message::new(TOPIC, "one"),
+        Message::new(TOPIC, "two").with_tag("t"),
+    ];
     let result = producer.send_batch(messages).await.expect("sent");
     assert_eq!(result.message_id.split(',').count(), 2);
     let sent = a.asked(RequestCode::SEND_BATCH_MESSAGE).remove(0);
@@ -228,11 +298,24 @@ async fn a_batch_is_one_request_with_its_own_rules() {
     delayed.delay_level = 1;
     for (messages, code) in [
         (vec![], ErrorCode::InvalidBatch),
-        (vec![Message::new(TOPIC, "x"), Message::new("other", "x")], ErrorCode::InvalidBatch),
+        (
+            vec![Message::new(TOPIC, "x"), Message::new("other", "x")],
+            ErrorCode::InvalidBatch,
+        ),
         (vec![delayed], ErrorCode::InvalidBatch),
-        (vec![Message::new(TOPIC, vec![0; 200]); 2], ErrorCode::MessageTooLarge),
+        (
+            vec![Message::new(TOPIC, vec![0; 200]); 2],
+            ErrorCode::MessageTooLarge,
+        ),
     ] {
-        assert_eq!(producer.send_batch(messages).await.expect_err("refused").code(), code);
+        assert_eq!(
+            producer
+                .send_batch(messages)
+                .await
+                .expect_err("refused")
+                .code(),
+            code
+        );
     }
     assert_eq!(a.asked(RequestCode::SEND_BATCH_MESSAGE).len(), 1);
 }
@@ -241,9 +324,15 @@ async fn a_batch_is_one_request_with_its_own_rules() {
 async fn what_can_not_be_sent_is_refused_without_asking_anybody() {
     let names = Peer::start(|_| Answer::Close).await;
     let producer = producer(&names.address, |options| options.max_message_bytes = 10).await;
-    let error = producer.send(Message::new(TOPIC, vec![0; 11])).await.expect_err("too large");
+    let error = producer
+        .send(Message::new(TOPIC, vec![0; 11]))
+        .await
+        .expect_err("too large");
     assert_eq!(error.code(), ErrorCode::MessageTooLarge);
-    let error = producer.send(Message::new("a b", "x")).await.expect_err("bad name");
+    let error = producer
+        .send(Message::new("a b", "x"))
+        .await
+        .expect_err("bad name");
     assert_eq!(error.code(), ErrorCode::InvalidTopic);
     assert!(names.codes().is_empty());
 }
@@ -254,10 +343,16 @@ async fn a_topic_that_does_not_exist_is_created_after_the_template() {
     let names = name_server(vec![("TBW102", route(&[("a", &a.address)], 8))]).await;
     let producer = producer(&names.address, |_| {}).await;
     assert_eq!(producer.queues("fresh").await.expect("queues").len(), 4);
-    producer.send(Message::new("fresh", "x")).await.expect("sent");
+    producer
+        .send(Message::new("fresh", "x"))
+        .await
+        .expect("sent");
     let sent = a.asked(RequestCode::SEND_MESSAGE_V2).remove(0);
     let header: SendMessageRequestHeaderV2<'_> = sent.header().expect("a header");
-    assert_eq!((header.topic, header.default_topic_queue_nums), ("fresh", 4));
+    assert_eq!(
+        (header.topic, header.default_topic_queue_nums),
+        ("fresh", 4)
+    );
 }
 
 #[tokio::test]
@@ -270,7 +365,9 @@ async fn many_sends_share_a_connection() {
         let producer = producer.clone();
         sends.spawn(async move { producer.send(Message::new(TOPIC, number.to_string())).await });
     }
-    let results = tokio::time::timeout(LONG, sends.join_all()).await.expect("in time");
+    let results = tokio::time::timeout(LONG, sends.join_all())
+        .await
+        .expect("in time");
     assert!(results.iter().all(Result::is_ok));
     assert_eq!(names.codes().len(), 1, "one route for all of them");
 }

@@ -29,8 +29,12 @@ pub fn ok(command: &Command) -> Command {
     Command::reply_to(command, ResponseCode::SUCCESS)
 }
 
+pub fn reply(command: Command) -> Answer {
+    Answer::Reply(Box::new(command))
+}
+
 pub fn fail(command: &Command, code: ResponseCode, remark: &str) -> Answer {
-    Answer::Reply(Command::reply_to(command, code).with_remark(remark))
+    reply(Command::reply_to(command, code).with_remark(remark))
 }
 
 /// The route of a topic with `queues` queues on each of these brokers.
@@ -64,19 +68,20 @@ pub async fn name_server(routes: Vec<(&'static str, TopicRouteData)>) -> Peer {
     Peer::start(move |asked| {
         let topic = asked.command.ext.get("topic").unwrap_or_default();
         match routes.iter().find(|(known, _)| *known == topic) {
-            Some((_, route)) => {
-                Answer::Reply(ok(asked.command).with_body(body::encode_standard(route)))
-            }
+            Some((_, route)) => reply(ok(asked.command).with_body(body::encode_standard(route))),
             None => fail(asked.command, ResponseCode::TOPIC_NOT_EXIST, "no route"),
         }
     })
     .await
 }
 
+/// Body and tag of a message.
+pub type Stored = (Vec<u8>, Option<&'static str>);
+
 #[derive(Default)]
 pub struct BrokerState {
-    /// Bodies and tags by queue of the topic.
-    pub queues: HashMap<i32, Vec<(Vec<u8>, Option<&'static str>)>>,
+    /// By queue of the topic.
+    pub queues: HashMap<i32, Vec<Stored>>,
     pub offsets: HashMap<(String, i32), i64>,
     pub members: BTreeSet<String>,
     pub locks: HashMap<i32, String>,
@@ -103,12 +108,17 @@ impl Broker {
     }
 
     pub fn offset(&self, group: &str, queue_id: i32) -> Option<i64> {
-        self.state().offsets.get(&(group.to_owned(), queue_id)).copied()
+        self.state()
+            .offsets
+            .get(&(group.to_owned(), queue_id))
+            .copied()
     }
 
     /// Tells every client that the members of the group have changed.
     pub fn notify(&self) {
-        let header = ConsumerGroupRequestHeader { consumer_group: "g" };
+        let header = ConsumerGroupRequestHeader {
+            consumer_group: "g",
+        };
         let code = RequestCode::NOTIFY_CONSUMER_IDS_CHANGED;
         let notice = Command::request(code, &header).oneway();
         for connection in &self.state().connections {
@@ -124,12 +134,14 @@ impl Broker {
             RequestCode::UNREGISTER_CLIENT => {
                 let header: UnregisterClientRequestHeader<'_> = command.header().expect("a header");
                 self.state().members.remove(header.client_id);
-                Answer::Reply(ok(command))
+                reply(ok(command))
             }
             RequestCode::GET_CONSUMER_LIST_BY_GROUP => {
                 let members = self.state().members.iter().cloned().collect();
-                let list = ConsumerList { consumer_id_list: members };
-                Answer::Reply(ok(command).with_body(body::encode(&list)))
+                let list = ConsumerList {
+                    consumer_id_list: members,
+                };
+                reply(ok(command).with_body(body::encode(&list)))
             }
             RequestCode::LOCK_BATCH_MQ => self.lock(command),
             RequestCode::UNLOCK_BATCH_MQ => self.unlock(command),
@@ -138,7 +150,7 @@ impl Broker {
                     command.header().expect("a header");
                 match self.offset(header.consumer_group, header.queue_id) {
                     Some(offset) => {
-                        Answer::Reply(ok(command).with_header(&OffsetResponseHeader { offset }))
+                        reply(ok(command).with_header(&OffsetResponseHeader { offset }))
                     }
                     None => fail(command, ResponseCode::QUERY_NOT_FOUND, "no offset"),
                 }
@@ -146,24 +158,37 @@ impl Broker {
             RequestCode::UPDATE_CONSUMER_OFFSET => {
                 let header: UpdateConsumerOffsetRequestHeader<'_> =
                     command.header().expect("a header");
-                let key = (header.consumer_group.to_owned(), header.queue_id.expect("a queue"));
-                self.state().offsets.insert(key, header.commit_offset.expect("an offset"));
-                if command.is_oneway() { Answer::Nothing } else { Answer::Reply(ok(command)) }
+                let key = (
+                    header.consumer_group.to_owned(),
+                    header.queue_id.expect("a queue"),
+                );
+                self.state()
+                    .offsets
+                    .insert(key, header.commit_offset.expect("an offset"));
+                if command.is_oneway() {
+                    Answer::Nothing
+                } else {
+                    reply(ok(command))
+                }
             }
             RequestCode::GET_MIN_OFFSET => {
-                Answer::Reply(ok(command).with_header(&OffsetResponseHeader { offset: 0 }))
+                reply(ok(command).with_header(&OffsetResponseHeader { offset: 0 }))
             }
             RequestCode::GET_MAX_OFFSET => {
                 let header: QueueRequestHeader<'_> = command.header().expect("a header");
                 let offset = self.max_offset(header.queue_id);
-                Answer::Reply(ok(command).with_header(&OffsetResponseHeader { offset }))
+                reply(ok(command).with_header(&OffsetResponseHeader { offset }))
             }
             RequestCode::PULL_MESSAGE | RequestCode::LITE_PULL_MESSAGE => self.pull(command),
             RequestCode::CONSUMER_SEND_MSG_BACK if self.state().refuses_send_back => {
                 fail(command, ResponseCode::SYSTEM_ERROR, "not now")
             }
-            RequestCode::CONSUMER_SEND_MSG_BACK => Answer::Reply(ok(command)),
-            other => fail(command, ResponseCode::REQUEST_CODE_NOT_SUPPORTED, &other.0.to_string()),
+            RequestCode::CONSUMER_SEND_MSG_BACK => reply(ok(command)),
+            other => fail(
+                command,
+                ResponseCode::REQUEST_CODE_NOT_SUPPORTED,
+                &other.0.to_string(),
+            ),
         }
     }
 
@@ -175,7 +200,7 @@ impl Broker {
             state.connections.push(asked.connection.clone());
         }
         state.heartbeats.push(data);
-        Answer::Reply(ok(asked.command))
+        reply(ok(asked.command))
     }
 
     fn lock(&self, command: &Command) -> Answer {
@@ -183,13 +208,18 @@ impl Broker {
         let mut state = self.state();
         let mut granted = Vec::new();
         for queue in request.mq_set {
-            let owner = state.locks.entry(queue.queue_id).or_insert_with(|| request.client_id.clone());
+            let owner = state
+                .locks
+                .entry(queue.queue_id)
+                .or_insert_with(|| request.client_id.clone());
             if *owner == request.client_id {
                 granted.push(queue);
             }
         }
-        let response = LockBatchResponse { lock_ok_mq_set: granted };
-        Answer::Reply(ok(command).with_body(body::encode(&response)))
+        let response = LockBatchResponse {
+            lock_ok_mq_set: granted,
+        };
+        reply(ok(command).with_body(body::encode(&response)))
     }
 
     fn unlock(&self, command: &Command) -> Answer {
@@ -200,7 +230,7 @@ impl Broker {
                 state.locks.remove(&queue.queue_id);
             }
         }
-        Answer::Reply(ok(command))
+        reply(ok(command))
     }
 
     fn max_offset(&self, queue_id: i32) -> i64 {
@@ -225,7 +255,7 @@ impl Broker {
         };
         if header.queue_offset > max_offset {
             let moved = Command::reply_to(command, ResponseCode::PULL_OFFSET_MOVED);
-            return Answer::Reply(moved.with_header(&answer));
+            return reply(moved.with_header(&answer));
         }
         if header.queue_offset == max_offset {
             // Held; nothing comes in these tests.
@@ -235,18 +265,30 @@ impl Broker {
         let most = usize::try_from(header.max_msg_nums).expect("positive");
         let begin = usize::try_from(header.queue_offset).expect("positive");
         let mut out = Vec::new();
-        let queue = state.queues.get(&header.queue_id).map(Vec::as_slice).unwrap_or_default();
+        let queue = state
+            .queues
+            .get(&header.queue_id)
+            .map(Vec::as_slice)
+            .unwrap_or_default();
         for (index, (body, tag)) in queue.iter().enumerate().skip(begin).take(most) {
             answer.next_begin_offset = i64::try_from(index + 1).expect("small");
-            append(&mut out, header.queue_id, answer.next_begin_offset - 1, body, *tag);
+            append(
+                &mut out,
+                header.queue_id,
+                answer.next_begin_offset - 1,
+                body,
+                *tag,
+            );
         }
-        Answer::Reply(ok(command).with_header(&answer).with_body(out))
+        reply(ok(command).with_header(&answer).with_body(out))
     }
 }
 
 fn append(out: &mut Vec<u8>, queue_id: i32, offset: i64, body: &[u8], tag: Option<&str>) {
     let host = "127.0.0.1:10911".parse().expect("an address");
-    let tags = tag.map(|tag| format!("TAGS\u{1}{tag}\u{2}")).unwrap_or_default();
+    let tags = tag
+        .map(|tag| format!("TAGS\u{1}{tag}\u{2}"))
+        .unwrap_or_default();
     let fields = RecordFields {
         topic: TOPIC,
         queue_id,
@@ -289,6 +331,10 @@ impl World {
         let peer = Peer::start(move |asked| script(&answering, asked)).await;
         let route = route(&[("broker-a", &peer.address)], queues);
         let name_server = name_server(vec![(TOPIC, route)]).await;
-        Self { name_server, broker, peer }
+        Self {
+            name_server,
+            broker,
+            peer,
+        }
     }
 }

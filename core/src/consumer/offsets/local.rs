@@ -26,13 +26,18 @@ impl LocalFileOffsetStore {
     /// Reads the offsets of a client and group below `dir`; empty means `.rocketmq_offsets` in the home directory.
     pub(in crate::consumer) fn open(dir: &str, client_id: &str, group: &str) -> Result<Self> {
         let dir = if dir.is_empty() {
-            std::env::home_dir().unwrap_or_default().join(".rocketmq_offsets")
+            std::env::home_dir()
+                .unwrap_or_default()
+                .join(".rocketmq_offsets")
         } else {
             PathBuf::from(dir)
         };
         let file = dir.join(client_id).join(group).join("offsets.json");
         let offsets = load(&file)?;
-        Ok(Self { file, offsets: Mutex::new(offsets) })
+        Ok(Self {
+            file,
+            offsets: Mutex::new(offsets),
+        })
     }
 
     pub(in crate::consumer) fn read(&self, queue: &Queue) -> Option<i64> {
@@ -47,7 +52,9 @@ impl LocalFileOffsetStore {
         for (queue, offset) in changed {
             offsets.insert(MessageQueue::from(queue), *offset);
         }
-        let table = QueueOffsets { offset_table: QueueMap(offsets.clone()) };
+        let table = QueueOffsets {
+            offset_table: QueueMap(offsets.clone()),
+        };
         save(&self.file, &body::encode_pretty(&table)).map_err(|error| unusable(&self.file, error))
     }
 }
@@ -103,7 +110,11 @@ mod tests {
     use super::*;
 
     fn queue(queue_id: i32) -> Queue {
-        Queue { topic: "t".into(), broker_name: "b".into(), queue_id }
+        Queue {
+            topic: "t".into(),
+            broker_name: "b".into(),
+            queue_id,
+        }
     }
 
     #[test]
@@ -122,7 +133,10 @@ mod tests {
             r#"{"offsetTable":{{"brokerName":"b","queueId":0,"topic":"t"}:5,{"brokerName":"b","queueId":1,"topic":"t"}:6}}"#
         );
         let again = LocalFileOffsetStore::open(root, "ip@DEFAULT", "g").expect("opened");
-        assert_eq!((again.read(&queue(0)), again.read(&queue(1))), (Some(5), Some(6)));
+        assert_eq!(
+            (again.read(&queue(0)), again.read(&queue(1))),
+            (Some(5), Some(6))
+        );
     }
 
     #[test]
@@ -137,7 +151,9 @@ mod tests {
         let store = LocalFileOffsetStore::open(root, "c", "g").expect("opened");
         assert_eq!(store.read(&queue(0)), Some(5));
         fs::write(backup(&file), "nonsense").expect("written");
-        let error = LocalFileOffsetStore::open(root, "c", "g").err().expect("both are broken");
+        let error = LocalFileOffsetStore::open(root, "c", "g")
+            .err()
+            .expect("both are broken");
         assert_eq!(error.code(), ErrorCode::Io);
         assert!(error.to_string().contains("offsets.json"), "{error}");
     }

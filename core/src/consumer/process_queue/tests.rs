@@ -3,7 +3,11 @@ use kerolox_protocol::message::Message;
 
 use super::*;
 
-const THRESHOLDS: Thresholds = Thresholds { messages: 3, bytes: 1000, span: 100 };
+const THRESHOLDS: Thresholds = Thresholds {
+    messages: 3,
+    bytes: 1000,
+    span: 100,
+};
 
 fn message(offset: i64) -> MessageExt {
     let host = "127.0.0.1:1".parse().expect("an address");
@@ -25,8 +29,11 @@ fn message(offset: i64) -> MessageExt {
 }
 
 fn queue() -> ProcessQueue {
-    let queue =
-        ProcessQueue::new(Queue { topic: "t".into(), broker_name: "b".into(), queue_id: 0 });
+    let queue = ProcessQueue::new(Queue {
+        topic: "t".into(),
+        broker_name: "b".into(),
+        queue_id: 0,
+    });
     queue.begin(10, true);
     queue
 }
@@ -34,19 +41,28 @@ fn queue() -> ProcessQueue {
 fn take(queue: &ProcessQueue, max: usize) -> (Vec<i64>, bool) {
     let mut out = Vec::new();
     let has_more = queue.take(max, &mut out);
-    (out.into_iter().map(|(offset, _)| offset).collect(), has_more)
+    (
+        out.into_iter().map(|(offset, _)| offset).collect(),
+        has_more,
+    )
 }
 
 #[test]
 fn the_first_message_that_is_not_done_holds_the_offset() {
     let queue = queue();
-    assert_eq!((queue.commit_offset(), queue.uncommitted()), (Some(10), None));
+    assert_eq!(
+        (queue.commit_offset(), queue.uncommitted()),
+        (Some(10), None)
+    );
     assert!(queue.put(vec![message(10), message(12), message(13)], 14));
     assert_eq!(take(&queue, 9), (vec![10, 12, 13], false));
     assert!(queue.complete(12) && queue.complete(13));
     assert_eq!(queue.commit_offset(), Some(10));
     assert!(queue.complete(10));
-    assert_eq!((queue.commit_offset(), queue.uncommitted()), (Some(14), Some(14)));
+    assert_eq!(
+        (queue.commit_offset(), queue.uncommitted()),
+        (Some(14), Some(14))
+    );
     queue.set_committed(14);
     assert_eq!(queue.uncommitted(), None);
     assert!(!queue.complete(10), "a message is completed once");
@@ -108,7 +124,10 @@ async fn pulling_pauses_at_a_threshold_and_goes_on_behind_it() {
     let complete = async { queue.complete(10) };
     let ((), completed) = tokio::join!(queue.room(THRESHOLDS), complete);
     assert!(completed);
-    let wide = Thresholds { span: 1, ..THRESHOLDS };
+    let wide = Thresholds {
+        span: 1,
+        ..THRESHOLDS
+    };
     assert!(!queue.has_room(wide));
     queue.leave();
     assert!(queue.has_room(wide), "a leaving queue keeps nobody waiting");

@@ -4,7 +4,9 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Weak};
 
-use kerolox_protocol::body::heartbeat::{ConsumeType, ConsumerData, MessageModel, SubscriptionData};
+use kerolox_protocol::body::heartbeat::{
+    ConsumeType, ConsumerData, MessageModel, SubscriptionData,
+};
 use kerolox_protocol::body::queue::MessageQueue;
 
 use super::super::push::from_where;
@@ -21,8 +23,12 @@ impl Inner {
     }
 
     fn subscriptions(&self) -> Vec<SubscriptionData> {
-        let topics: BTreeSet<String> =
-            self.queues.lock().keys().map(|queue| queue.topic.clone()).collect();
+        let topics: BTreeSet<String> = self
+            .queues
+            .lock()
+            .keys()
+            .map(|queue| queue.topic.clone())
+            .collect();
         let filters = self.filters.lock();
         let of = |topic: String| {
             let filter = filters.get(&topic).cloned();
@@ -46,14 +52,22 @@ impl GroupMember for Member {
     }
 
     fn topics(&self) -> Vec<String> {
-        let Some(inner) = self.0.upgrade() else { return Vec::new() };
-        inner.subscriptions().into_iter().map(|subscription| subscription.topic).collect()
+        let Some(inner) = self.0.upgrade() else {
+            return Vec::new();
+        };
+        inner
+            .subscriptions()
+            .into_iter()
+            .map(|subscription| subscription.topic)
+            .collect()
     }
 
     fn wake(&self) {}
 
     fn reset_offsets(&self, offsets: BTreeMap<MessageQueue, i64>) {
-        let Some(inner) = self.0.upgrade() else { return };
+        let Some(inner) = self.0.upgrade() else {
+            return;
+        };
         for (queue, offset) in offsets {
             // A queue that is not assigned is none of ours.
             drop(Inner::seek(&inner, &Queue::from(queue), offset));
@@ -61,7 +75,9 @@ impl GroupMember for Member {
     }
 
     fn offsets(&self, topic: &str) -> BTreeMap<MessageQueue, i64> {
-        let Some(inner) = self.0.upgrade() else { return BTreeMap::new() };
+        let Some(inner) = self.0.upgrade() else {
+            return BTreeMap::new();
+        };
         let queues = inner.queues.lock();
         let of_topic = queues.iter().filter(|(queue, _)| queue.topic == topic);
         of_topic
@@ -70,17 +86,24 @@ impl GroupMember for Member {
     }
 
     fn running_info(&self) -> RunningInfo {
-        let Some(inner) = self.0.upgrade() else { return RunningInfo::default() };
+        let Some(inner) = self.0.upgrade() else {
+            return RunningInfo::default();
+        };
         let properties = [
             ("PROP_CLIENT_VERSION", "V5_5_0".to_owned()),
             ("PROP_CONSUMEORDERLY", "false".to_owned()),
             ("PROP_CONSUME_TYPE", "CONSUME_ACTIVELY".to_owned()),
-            ("PROP_CONSUMER_START_TIMESTAMP", inner.started_ms.to_string()),
+            (
+                "PROP_CONSUMER_START_TIMESTAMP",
+                inner.started_ms.to_string(),
+            ),
             ("PROP_THREADPOOL_CORE_SIZE", "0".to_owned()),
         ];
         RunningInfo {
             subscription_set: inner.subscriptions(),
-            properties: properties.map(|(name, value)| (name.to_owned(), value)).into(),
+            properties: properties
+                .map(|(name, value)| (name.to_owned(), value))
+                .into(),
             ..RunningInfo::default()
         }
     }

@@ -5,6 +5,7 @@
 //! the last message that a poll returned. A commit stores positions; an automatic one stores those of *earlier* polls,
 //! so that a message is committed only after the application came back for more.
 
+mod assigned;
 mod member;
 mod reader;
 
@@ -24,9 +25,7 @@ use super::position::Beginning;
 use super::process_queue::{ProcessQueue, Thresholds};
 use super::subscription;
 use crate::error::{Error, ErrorCode, Result};
-use crate::instance::{
-    Instance, InstanceConfig, client_id, now_ms, unique_instance_name,
-};
+use crate::instance::{Instance, InstanceConfig, client_id, now_ms, unique_instance_name};
 use crate::message::{Queue, ReceivedMessage};
 use crate::options::{Value, invalid};
 use crate::runtime;
@@ -98,7 +97,9 @@ impl PullConsumer {
             client_id: client_id(&options.client_ip, &instance_name),
         })?;
         let thresholds = Thresholds {
-            messages: usize::try_from(options.pull_threshold_for_queue).unwrap_or(usize::MAX).max(1),
+            messages: usize::try_from(options.pull_threshold_for_queue)
+                .unwrap_or(usize::MAX)
+                .max(1),
             bytes: options.pull_threshold_bytes_for_queue.max(1),
             span: i64::MAX,
         };
@@ -119,11 +120,16 @@ impl PullConsumer {
             closed: Notify::new(),
             errands: Mutex::default(),
         });
-        if let Err(error) = inner.instance.add_consumer(&inner.options.group, inner.member()) {
+        if let Err(error) = inner
+            .instance
+            .add_consumer(&inner.options.group, inner.member())
+        {
             inner.instance.release().await;
             return Err(error);
         }
-        Ok(Self { owner: Arc::new(Owner(inner)) })
+        Ok(Self {
+            owner: Arc::new(Owner(inner)),
+        })
     }
 
     /// The queues of a topic, sorted.
@@ -134,7 +140,12 @@ impl PullConsumer {
         let inner = self.open("queues")?;
         subscription::parse("queues", topic, "*", 0)?;
         // Asked for anew: whoever asks wants to see queues that were added.
-        if inner.instance.fetch_route(topic, ROUTE_TIMEOUT).await?.is_none() {
+        if inner
+            .instance
+            .fetch_route(topic, ROUTE_TIMEOUT)
+            .await?
+            .is_none()
+        {
             inner.instance.forget_route(topic);
         }
         let route = inner.instance.route(topic, None, ROUTE_TIMEOUT).await;
@@ -179,7 +190,10 @@ impl PullConsumer {
     /// `QUEUE_NOT_ASSIGNED`; `INVALID_ARGUMENT` when the offset is outside the queue; what the broker answers.
     pub async fn seek(&self, queue: &Queue, offset: i64) -> Result<()> {
         let inner = self.assigned("seek", queue)?;
-        let (min, max) = (inner.instance.min_offset(queue).await?, inner.instance.max_offset(queue).await?);
+        let (min, max) = (
+            inner.instance.min_offset(queue).await?,
+            inner.instance.max_offset(queue).await?,
+        );
         if !(min..=max).contains(&offset) {
             return Err(Error::new(ErrorCode::InvalidArgument, "seek")
                 .with_message(format!("offset is {offset}, the queue has {min} to {max}"))
@@ -193,7 +207,11 @@ impl PullConsumer {
     /// # Errors
     /// `QUEUE_NOT_ASSIGNED`; what the broker answers.
     pub async fn seek_to_begin(&self, queue: &Queue) -> Result<()> {
-        let offset = self.assigned("seek_to_begin", queue)?.instance.min_offset(queue).await?;
+        let offset = self
+            .assigned("seek_to_begin", queue)?
+            .instance
+            .min_offset(queue)
+            .await?;
         Inner::seek(&self.owner.0, queue, offset)
     }
 
@@ -202,7 +220,11 @@ impl PullConsumer {
     /// # Errors
     /// `QUEUE_NOT_ASSIGNED`; what the broker answers.
     pub async fn seek_to_end(&self, queue: &Queue) -> Result<()> {
-        let offset = self.assigned("seek_to_end", queue)?.instance.max_offset(queue).await?;
+        let offset = self
+            .assigned("seek_to_end", queue)?
+            .instance
+            .max_offset(queue)
+            .await?;
         Inner::seek(&self.owner.0, queue, offset)
     }
 
@@ -227,7 +249,10 @@ impl PullConsumer {
             if !messages.is_empty() || max == 0 {
                 return Ok(messages);
             }
-            if tokio::time::timeout_at(deadline.into(), arrived).await.is_err() {
+            if tokio::time::timeout_at(deadline.into(), arrived)
+                .await
+                .is_err()
+            {
                 return self.try_poll(max);
             }
         }
@@ -240,7 +265,10 @@ impl PullConsumer {
     pub async fn commit(&self) -> Result<()> {
         let inner = self.open("commit")?;
         let positions = inner.positions();
-        inner.commit(positions).await.map_err(|error| error.in_operation("commit"))
+        inner
+            .commit(positions)
+            .await
+            .map_err(|error| error.in_operation("commit"))
     }
 
     /// The stored position of a queue, if there is one.
@@ -249,7 +277,10 @@ impl PullConsumer {
     /// What the broker answers.
     pub async fn committed(&self, queue: &Queue) -> Result<Option<i64>> {
         let inner = self.open("committed")?;
-        inner.instance.stored_offset(&inner.options.group, queue, true).await
+        inner
+            .instance
+            .stored_offset(&inner.options.group, queue, true)
+            .await
     }
 
     /// Offset of the first message of a queue.
@@ -273,7 +304,10 @@ impl PullConsumer {
     /// # Errors
     /// What the broker answers.
     pub async fn offset_by_time(&self, queue: &Queue, timestamp_ms: i64) -> Result<i64> {
-        self.open("offset_by_time")?.instance.offset_by_time(queue, timestamp_ms).await
+        self.open("offset_by_time")?
+            .instance
+            .offset_by_time(queue, timestamp_ms)
+            .await
     }
 
     /// Ends the consumer; with `auto_commit`, the positions are committed first. May be called twice; both calls return
@@ -309,169 +343,6 @@ impl PullConsumer {
 
 fn not_assigned(operation: &'static str, queue: &Queue) -> Error {
     Error::new(ErrorCode::QueueNotAssigned, operation).with_context("queue", queue.to_string())
-}
-
-impl Inner {
-    fn assign(this: &Arc<Self>, wanted: Vec<Queue>) {
-        let mut queues = this.queues.lock();
-        let dropped: Vec<Assigned> =
-            queues.extract_if(|queue, _| !wanted.contains(queue)).map(|(_, assigned)| assigned).collect();
-        for queue in wanted {
-            queues.entry(queue).or_insert_with_key(|queue| Self::read(this, queue, None));
-        }
-        drop(queues);
-        let mut positions = Vec::new();
-        for Assigned { queue, reader } in dropped {
-            reader.abort();
-            positions.extend(queue.uncommitted().map(|offset| (Arc::clone(&queue), offset)));
-            queue.leave();
-            this.ready.lock().retain(|listed| !Arc::ptr_eq(listed, &queue));
-        }
-        let is_committed = this.options.auto_commit && !positions.is_empty();
-        let inner = Arc::clone(this);
-        this.spawn_errand(async move {
-            if is_committed {
-                inner.commit_quietly(positions).await;
-            }
-            inner.instance.heartbeat().await;
-        });
-    }
-
-    fn seek(this: &Arc<Self>, queue: &Queue, offset: i64) -> Result<()> {
-        let mut queues = this.queues.lock();
-        let Some(assigned) = queues.get_mut(queue) else {
-            return Err(not_assigned("seek", queue));
-        };
-        let before = std::mem::replace(assigned, Self::read(this, queue, Some(offset)));
-        before.reader.abort();
-        before.queue.drop_all();
-        this.ready.lock().retain(|listed| !Arc::ptr_eq(listed, &before.queue));
-        Ok(())
-    }
-
-    /// Begins to read a queue, at the given or at its stored offset.
-    fn read(this: &Arc<Self>, queue: &Queue, at: Option<i64>) -> Assigned {
-        let process_queue = Arc::new(ProcessQueue::new(queue.clone()));
-        if let Some(offset) = at {
-            process_queue.begin(offset, false);
-        }
-        let filter = this.filters.lock().get(&queue.topic).cloned();
-        let filter = filter.unwrap_or_else(|| SubscriptionData::tags(&queue.topic, "*", this.started_ms));
-        let (inner, reading) = (Arc::clone(this), Arc::clone(&process_queue));
-        let reader = match runtime::handle() {
-            Ok(handle) => handle.spawn(async move { inner.read_loop(reading, filter).await }),
-            // The runtime is up: the instance runs on it.
-            Err(_unreachable) => tokio::spawn(async {}),
-        };
-        Assigned { queue: process_queue, reader }
-    }
-
-    fn try_poll(this: &Arc<Self>, max: usize) -> Result<Vec<ReceivedMessage>> {
-        if let Some(error) = this.failure.lock().take() {
-            return Err(error.in_operation("poll"));
-        }
-        if this.options.auto_commit && this.is_commit_due() {
-            let positions = this.positions();
-            let inner = Arc::clone(this);
-            this.spawn_errand(async move { inner.commit_quietly(positions).await });
-        }
-        let mut taken = Vec::new();
-        while taken.len() < max {
-            let Some(queue) = this.ready.lock().pop_front() else { break };
-            let before = taken.len();
-            let has_more = queue.take(max - before, &mut taken);
-            for (offset, _) in taken.iter().skip(before) {
-                queue.complete(*offset);
-            }
-            if has_more {
-                this.ready.lock().push_back(queue);
-            }
-        }
-        if !taken.is_empty() && !this.ready.lock().is_empty() {
-            // Another poll may be waiting.
-            this.arrived.notify_one();
-        }
-        Ok(taken.into_iter().map(|(_, message)| message).collect())
-    }
-
-    fn list(&self, queue: &Arc<ProcessQueue>) {
-        self.ready.lock().push_back(Arc::clone(queue));
-        self.arrived.notify_one();
-    }
-
-    fn fail(&self, error: Error) {
-        *self.failure.lock() = Some(error);
-        self.arrived.notify_one();
-    }
-
-    fn is_commit_due(&self) -> bool {
-        let mut committed_at = self.committed_at.lock();
-        let interval = Duration::from_millis(self.options.auto_commit_interval_ms);
-        if committed_at.elapsed() < interval {
-            return false;
-        }
-        *committed_at = Instant::now();
-        true
-    }
-
-    fn positions(&self) -> Vec<(Arc<ProcessQueue>, i64)> {
-        let queues = self.queues.lock();
-        let changed = queues
-            .values()
-            .filter_map(|assigned| Some((Arc::clone(&assigned.queue), assigned.queue.uncommitted()?)));
-        changed.collect()
-    }
-
-    async fn commit(&self, positions: Vec<(Arc<ProcessQueue>, i64)>) -> Result<()> {
-        let _storing = self.storing.lock().await;
-        for (queue, offset) in positions {
-            self.instance.store_offset(&self.options.group, &queue.queue, offset, true).await?;
-            queue.set_committed(offset);
-        }
-        Ok(())
-    }
-
-    async fn commit_quietly(&self, positions: Vec<(Arc<ProcessQueue>, i64)>) {
-        if let Err(error) = self.commit(positions).await {
-            tracing::warn!(group = self.options.group, %error, "positions not stored");
-        }
-    }
-
-    async fn close(&self) {
-        let first = self.state.compare_exchange(RUNNING, CLOSING, Ordering::AcqRel, Ordering::Acquire);
-        if first.is_err() {
-            loop {
-                let closed = self.closed.notified();
-                if self.state.load(Ordering::Acquire) == CLOSED {
-                    return;
-                }
-                closed.await;
-            }
-        }
-        self.arrived.notify_waiters();
-        let mut errands = std::mem::take(&mut *self.errands.lock());
-        if self.options.auto_commit {
-            self.commit_quietly(self.positions()).await;
-        }
-        errands.shutdown().await;
-        let queues = std::mem::take(&mut *self.queues.lock());
-        for Assigned { queue, reader } in queues.into_values() {
-            reader.abort();
-            queue.drop_all();
-        }
-        self.instance.leave(None, Some(&self.options.group)).await;
-        self.instance.release().await;
-        self.state.store(CLOSED, Ordering::Release);
-        self.closed.notify_waiters();
-    }
-
-    /// Runs something that [`Inner::close`] will not leave behind.
-    fn spawn_errand(&self, errand: impl Future<Output = ()> + Send + 'static) {
-        let Ok(handle) = runtime::handle() else { return };
-        let mut errands = self.errands.lock();
-        while errands.try_join_next().is_some() {}
-        errands.spawn_on(errand, handle);
-    }
 }
 
 impl Drop for Owner {

@@ -77,7 +77,10 @@ impl Inner {
             }
         };
         queue.room(self.thresholds).await;
-        let address = match self.instance.broker_address(&at.broker_name, *broker_id, false) {
+        let address = match self
+            .instance
+            .broker_address(&at.broker_name, *broker_id, false)
+        {
             Some(address) => address,
             None => self.instance.queue_address(at, TIMEOUT).await?,
         };

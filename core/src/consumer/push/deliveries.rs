@@ -29,7 +29,9 @@ impl Inner {
         let mut taken = Vec::new();
         let mut out = Vec::new();
         while out.len() < max {
-            let Some(queue) = self.ready.lock().pop_front() else { break };
+            let Some(queue) = self.ready.lock().pop_front() else {
+                break;
+            };
             let before = out.len();
             let has_more = queue.take(max - before, &mut out);
             taken.push((Arc::clone(&queue), out.len() - before));
@@ -102,7 +104,9 @@ impl Inner {
 
     /// Has the broker deliver a message again later; if it would not, does it itself.
     async fn send_back(self: Arc<Self>, queue: &Arc<ProcessQueue>, offset: i64) {
-        let Some(info) = queue.back_info(offset) else { return };
+        let Some(info) = queue.back_info(offset) else {
+            return;
+        };
         let max = self.options.max_reconsume_times;
         let back = SendBack {
             group: self.group(),
@@ -129,6 +133,8 @@ impl Inner {
     /// Forgets the deliveries of queues that count no more.
     pub(super) fn forget_deliveries(&self, queue: &Arc<ProcessQueue>) {
         // They stay known, so that completing them late is no error; the process queue ignores it.
-        self.ready.lock().retain(|listed| !Arc::ptr_eq(listed, queue));
+        self.ready
+            .lock()
+            .retain(|listed| !Arc::ptr_eq(listed, queue));
     }
 }

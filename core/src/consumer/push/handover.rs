@@ -29,11 +29,14 @@ impl Inner {
 
     /// Gives one queue up, in the background.
     pub(super) fn give_up(self: &Arc<Self>, queue: &Queue) {
-        let Some(leaving) = self.start_leaving(queue) else { return };
+        let Some(leaving) = self.start_leaving(queue) else {
+            return;
+        };
         let inner = Arc::clone(self);
         self.spawn_errand(async move {
-            let is_settled =
-                tokio::time::timeout(inner.handover_wait(), leaving.settled()).await.is_ok();
+            let is_settled = tokio::time::timeout(inner.handover_wait(), leaving.settled())
+                .await
+                .is_ok();
             inner.finish_leaving(&[leaving], is_settled).await;
             inner.changed.notify_one();
         });
@@ -56,17 +59,25 @@ impl Inner {
     }
 
     fn start_leaving(&self, queue: &Queue) -> Option<Arc<ProcessQueue>> {
-        let Assigned { queue: leaving, puller } = self.queues.lock().remove(queue)?;
+        let Assigned {
+            queue: leaving,
+            puller,
+        } = self.queues.lock().remove(queue)?;
         leaving.leave();
         puller.abort();
         self.forget_deliveries(&leaving);
-        self.leaving.lock().insert(queue.clone(), Arc::clone(&leaving));
+        self.leaving
+            .lock()
+            .insert(queue.clone(), Arc::clone(&leaving));
         Some(leaving)
     }
 
     async fn finish_leaving(&self, leaving: &[Arc<ProcessQueue>], are_settled: bool) {
         if !are_settled {
-            tracing::warn!(group = self.group(), "queues are given up with deliveries outstanding");
+            tracing::warn!(
+                group = self.group(),
+                "queues are given up with deliveries outstanding"
+            );
         }
         {
             let _storing = self.storing.lock().await;
@@ -98,7 +109,9 @@ impl Inner {
 
     /// Begins a queue anew at another offset: the broker says that the old one is outside, or an administrator moves it.
     pub(super) async fn move_offset(self: Arc<Self>, queue: &Queue, offset: i64) {
-        let Some(leaving) = self.start_leaving(queue) else { return };
+        let Some(leaving) = self.start_leaving(queue) else {
+            return;
+        };
         {
             let _storing = self.storing.lock().await;
             leaving.drop_all();
@@ -122,8 +135,14 @@ impl Inner {
             let Some(address) = self.instance.broker_address(&broker_name, MASTER, false) else {
                 continue;
             };
-            match self.instance.lock_queues(&address, self.group(), &queues).await {
-                Ok(locked) => granted.extend(queues.into_iter().filter(|queue| locked.contains(queue))),
+            match self
+                .instance
+                .lock_queues(&address, self.group(), &queues)
+                .await
+            {
+                Ok(locked) => {
+                    granted.extend(queues.into_iter().filter(|queue| locked.contains(queue)));
+                }
                 Err(error) if error.broker_code().is_some() => {
                     tracing::debug!(group = self.group(), broker_name, %error, "no locks there");
                     granted.extend(queues);
@@ -168,7 +187,11 @@ impl Inner {
             let Some(address) = self.instance.broker_address(&broker_name, MASTER, false) else {
                 continue;
             };
-            if let Err(error) = self.instance.lock_queues(&address, self.group(), &queues).await {
+            if let Err(error) = self
+                .instance
+                .lock_queues(&address, self.group(), &queues)
+                .await
+            {
                 tracing::debug!(group = self.group(), broker_name, %error, "locks not renewed");
             }
         }
@@ -182,7 +205,11 @@ impl Inner {
             let Some(address) = self.instance.broker_address(&broker_name, MASTER, false) else {
                 continue;
             };
-            if let Err(error) = self.instance.unlock_queues(&address, self.group(), &queues).await {
+            if let Err(error) = self
+                .instance
+                .unlock_queues(&address, self.group(), &queues)
+                .await
+            {
                 tracing::debug!(group = self.group(), broker_name, %error, "not unlocked");
             }
         }
@@ -200,7 +227,10 @@ impl Inner {
 fn by_broker(queues: &[Queue]) -> HashMap<String, Vec<Queue>> {
     let mut grouped: HashMap<String, Vec<Queue>> = HashMap::new();
     for queue in queues {
-        grouped.entry(queue.broker_name.clone()).or_default().push(queue.clone());
+        grouped
+            .entry(queue.broker_name.clone())
+            .or_default()
+            .push(queue.clone());
     }
     grouped
 }

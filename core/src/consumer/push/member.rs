@@ -43,7 +43,10 @@ impl GroupMember for Member {
     }
 
     fn topics(&self) -> Vec<String> {
-        self.0.upgrade().map(|inner| inner.subscriptions.keys().cloned().collect()).unwrap_or_default()
+        self.0
+            .upgrade()
+            .map(|inner| inner.subscriptions.keys().cloned().collect())
+            .unwrap_or_default()
     }
 
     fn wake(&self) {
@@ -54,13 +57,17 @@ impl GroupMember for Member {
 
     fn reset_offsets(&self, offsets: BTreeMap<MessageQueue, i64>) {
         if let Some(inner) = self.0.upgrade() {
-            let offsets = offsets.into_iter().map(|(queue, offset)| (Queue::from(queue), offset));
+            let offsets = offsets
+                .into_iter()
+                .map(|(queue, offset)| (Queue::from(queue), offset));
             inner.move_offsets(offsets.collect());
         }
     }
 
     fn offsets(&self, topic: &str) -> BTreeMap<MessageQueue, i64> {
-        let Some(inner) = self.0.upgrade() else { return BTreeMap::new() };
+        let Some(inner) = self.0.upgrade() else {
+            return BTreeMap::new();
+        };
         let queues = inner.queues.lock();
         let of_topic = queues.iter().filter(|(queue, _)| queue.topic == topic);
         of_topic
@@ -69,7 +76,9 @@ impl GroupMember for Member {
     }
 
     fn running_info(&self) -> RunningInfo {
-        let Some(inner) = self.0.upgrade() else { return RunningInfo::default() };
+        let Some(inner) = self.0.upgrade() else {
+            return RunningInfo::default();
+        };
         let subscription_set: Vec<SubscriptionData> =
             inner.subscriptions.values().cloned().collect();
         let mut mq_table = BTreeMap::new();
@@ -92,17 +101,31 @@ impl GroupMember for Member {
             ("PROP_CLIENT_VERSION", "V5_5_0".to_owned()),
             ("PROP_CONSUMEORDERLY", "false".to_owned()),
             ("PROP_CONSUME_TYPE", "CONSUME_PASSIVELY".to_owned()),
-            ("PROP_CONSUMER_START_TIMESTAMP", inner.started_ms.to_string()),
+            (
+                "PROP_CONSUMER_START_TIMESTAMP",
+                inner.started_ms.to_string(),
+            ),
             ("PROP_THREADPOOL_CORE_SIZE", "0".to_owned()),
-            ("consumeFromWhere", inner.options.consume_from.name().to_owned()),
-            ("messageModel", inner.options.message_model.name().to_owned()),
+            (
+                "consumeFromWhere",
+                inner.options.consume_from.name().to_owned(),
+            ),
+            (
+                "messageModel",
+                inner.options.message_model.name().to_owned(),
+            ),
             ("pullBatchSize", inner.options.pull_batch_size.to_string()),
-            ("pullThresholdForQueue", inner.options.pull_threshold_for_queue.to_string()),
+            (
+                "pullThresholdForQueue",
+                inner.options.pull_threshold_for_queue.to_string(),
+            ),
         ];
         RunningInfo {
             mq_table: QueueMap(mq_table),
             subscription_set,
-            properties: properties.map(|(name, value)| (name.to_owned(), value)).into(),
+            properties: properties
+                .map(|(name, value)| (name.to_owned(), value))
+                .into(),
             ..RunningInfo::default()
         }
     }

@@ -32,9 +32,7 @@ use super::process_queue::{ProcessQueue, Thresholds};
 use super::subscription;
 use super::{Delivery, MessageModel, PushConsumerOptions, Subscription, Verdict};
 use crate::error::{Error, ErrorCode, Result};
-use crate::instance::{
-    Instance, InstanceConfig, client_id, now_ms, unique_instance_name,
-};
+use crate::instance::{Instance, InstanceConfig, client_id, now_ms, unique_instance_name};
 use crate::message::Queue;
 use crate::options::{Value, invalid};
 use crate::runtime;
@@ -122,7 +120,8 @@ impl PushConsumer {
             let (instance, group) = (Arc::clone(&instance), options.group.clone());
             OffsetStore::Remote(RemoteBrokerOffsetStore { instance, group })
         } else {
-            match LocalFileOffsetStore::open(&options.offset_store_dir, &client_id, &options.group) {
+            match LocalFileOffsetStore::open(&options.offset_store_dir, &client_id, &options.group)
+            {
                 Ok(local) => OffsetStore::Local(local),
                 Err(error) => {
                     instance.release().await;
@@ -157,7 +156,9 @@ impl PushConsumer {
             errands: Mutex::default(),
         });
         match inner.join().await {
-            Ok(()) => Ok(Self { owner: Arc::new(Owner(inner)) }),
+            Ok(()) => Ok(Self {
+                owner: Arc::new(Owner(inner)),
+            }),
             Err(error) => {
                 inner.state.store(CLOSED, Ordering::Release);
                 inner.instance.release().await;
@@ -171,7 +172,8 @@ impl PushConsumer {
     /// # Errors
     /// `CLOSED`.
     pub fn try_poll(&self, max: u32) -> Result<Vec<Delivery>> {
-        self.inner().try_poll(usize::try_from(max).unwrap_or(usize::MAX))
+        self.inner()
+            .try_poll(usize::try_from(max).unwrap_or(usize::MAX))
     }
 
     /// Takes up to `max` messages; waits up to `wait` for the first. Empty when none came in time.
@@ -189,7 +191,10 @@ impl PushConsumer {
             if !deliveries.is_empty() || max == 0 {
                 return Ok(deliveries);
             }
-            if tokio::time::timeout_at(deadline.into(), arrived).await.is_err() {
+            if tokio::time::timeout_at(deadline.into(), arrived)
+                .await
+                .is_err()
+            {
                 return self.try_poll(max);
             }
         }
@@ -254,8 +259,17 @@ impl Inner {
 
     /// Registers at the brokers and starts the background work.
     async fn join(self: &Arc<Self>) -> Result<()> {
-        for topic in self.subscriptions.keys().filter(|topic| !name::is_retry_topic(topic)) {
-            if self.instance.fetch_route(topic, START_TIMEOUT).await?.is_none() {
+        for topic in self
+            .subscriptions
+            .keys()
+            .filter(|topic| !name::is_retry_topic(topic))
+        {
+            if self
+                .instance
+                .fetch_route(topic, START_TIMEOUT)
+                .await?
+                .is_none()
+            {
                 tracing::info!(group = self.group(), topic, "the topic does not exist yet");
             }
         }
@@ -281,12 +295,22 @@ impl Inner {
 
     async fn store_offsets(&self) {
         let _storing = self.storing.lock().await;
-        let queues: Vec<Arc<ProcessQueue>> =
-            self.queues.lock().values().map(|assigned| Arc::clone(&assigned.queue)).collect();
-        let changed: Vec<(Arc<ProcessQueue>, i64)> =
-            queues.into_iter().filter_map(|queue| Some((Arc::clone(&queue), queue.uncommitted()?))).collect();
+        let queues: Vec<Arc<ProcessQueue>> = self
+            .queues
+            .lock()
+            .values()
+            .map(|assigned| Arc::clone(&assigned.queue))
+            .collect();
+        let changed: Vec<(Arc<ProcessQueue>, i64)> = queues
+            .into_iter()
+            .filter_map(|queue| Some((Arc::clone(&queue), queue.uncommitted()?)))
+            .collect();
         for (queue, offset) in changed {
-            match self.offsets.store(&[(queue.queue.clone(), offset)], false).await {
+            match self
+                .offsets
+                .store(&[(queue.queue.clone(), offset)], false)
+                .await
+            {
                 Ok(()) => queue.set_committed(offset),
                 Err(error) => {
                     tracing::warn!(group = self.group(), queue = %queue.queue, %error, "offset not stored");
@@ -296,7 +320,9 @@ impl Inner {
     }
 
     async fn close(self: &Arc<Self>) {
-        let first = self.state.compare_exchange(RUNNING, CLOSING, Ordering::AcqRel, Ordering::Acquire);
+        let first =
+            self.state
+                .compare_exchange(RUNNING, CLOSING, Ordering::AcqRel, Ordering::Acquire);
         if first.is_err() {
             loop {
                 let closed = self.closed.notified();
@@ -326,7 +352,9 @@ impl Inner {
 
     /// Runs something that [`Inner::close`] will not leave behind.
     fn spawn_errand(&self, errand: impl Future<Output = ()> + Send + 'static) {
-        let Ok(handle) = runtime::handle() else { return };
+        let Ok(handle) = runtime::handle() else {
+            return;
+        };
         let mut errands = self.errands.lock();
         while errands.try_join_next().is_some() {}
         errands.spawn_on(errand, handle);
@@ -361,8 +389,16 @@ fn check(options: &PushConsumerOptions) -> Result<()> {
     subscription::check_group(&options.group)?;
     for (name, value, max) in [
         ("pull_batch_size", i64::from(options.pull_batch_size), 1024),
-        ("pull_threshold_for_queue", i64::from(options.pull_threshold_for_queue), 65_535),
-        ("consume_max_span", i64::from(options.consume_max_span), 65_535),
+        (
+            "pull_threshold_for_queue",
+            i64::from(options.pull_threshold_for_queue),
+            65_535,
+        ),
+        (
+            "consume_max_span",
+            i64::from(options.consume_max_span),
+            65_535,
+        ),
     ] {
         if !(1..=max).contains(&value) {
             return Err(invalid(name, &Value::Int(value), &format!("1 to {max}")));

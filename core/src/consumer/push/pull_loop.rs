@@ -73,7 +73,10 @@ impl Inner {
     async fn begin(&self, queue: &ProcessQueue) -> Result<()> {
         let (offset, is_stored) = match self.offsets.read(&queue.queue).await? {
             Some(offset) => (offset, true),
-            None => (self.beginning.offset(&self.instance, &queue.queue).await?, false),
+            None => (
+                self.beginning.offset(&self.instance, &queue.queue).await?,
+                false,
+            ),
         };
         tracing::debug!(group = self.group(), queue = %queue.queue, offset, is_stored, "begins");
         queue.begin(offset, is_stored);
@@ -88,7 +91,10 @@ impl Inner {
         let Some(subscription) = self.subscriptions.get(&at.topic) else {
             return Err(Error::new(ErrorCode::Internal, "pull"));
         };
-        let address = match self.instance.broker_address(&at.broker_name, *broker_id, false) {
+        let address = match self
+            .instance
+            .broker_address(&at.broker_name, *broker_id, false)
+        {
             Some(address) => address,
             None => self.instance.queue_address(at, TIMEOUT).await?,
         };

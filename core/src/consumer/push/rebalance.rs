@@ -79,13 +79,24 @@ impl Inner {
 
     /// This member's share of a topic; `None` if that can not be said now, and everything stays as it is.
     async fn share(&self, topic: &str) -> Result<Option<Share>> {
-        let known = self.instance.known_route(topic).filter(|route| !route.is_default);
+        let known = self
+            .instance
+            .known_route(topic)
+            .filter(|route| !route.is_default);
         let route = match known {
             Some(route) => route,
             None => {
-                if self.instance.fetch_route(topic, BACKGROUND_TIMEOUT).await?.is_none() {
+                if self
+                    .instance
+                    .fetch_route(topic, BACKGROUND_TIMEOUT)
+                    .await?
+                    .is_none()
+                {
                     // A retry topic appears with the first heartbeat; nothing waits for it.
-                    let nothing = Share { queues: Vec::new(), is_alone: true };
+                    let nothing = Share {
+                        queues: Vec::new(),
+                        is_alone: true,
+                    };
                     return Ok(name::is_retry_topic(topic).then_some(nothing));
                 }
                 // A broker that was not known before has not heard of this member.
@@ -99,9 +110,14 @@ impl Inner {
         let mut queues = route.subscribe.clone();
         queues.sort_unstable();
         if !self.is_clustering() {
-            return Ok(Some(Share { queues, is_alone: true }));
+            return Ok(Some(Share {
+                queues,
+                is_alone: true,
+            }));
         }
-        let Some(address) = route.any_address() else { return Ok(None) };
+        let Some(address) = route.any_address() else {
+            return Ok(None);
+        };
         let Some(members) = self.instance.group_members(address, self.group()).await? else {
             self.instance.heartbeat_to(address).await?;
             return Ok(None);
@@ -112,13 +128,21 @@ impl Inner {
             return Ok(None);
         }
         let queues = allocate::averagely(&queues, &members, me);
-        Ok(Some(Share { queues, is_alone: members.len() == 1 }))
+        Ok(Some(Share {
+            queues,
+            is_alone: members.len() == 1,
+        }))
     }
 
     /// Gives up what is not this member's share of a topic any more; what it has to begin to read.
     fn apply(self: &Arc<Self>, topic: &str, wanted: &[Queue]) -> Vec<Queue> {
-        let held: Vec<Queue> =
-            self.queues.lock().keys().filter(|queue| queue.topic == topic).cloned().collect();
+        let held: Vec<Queue> = self
+            .queues
+            .lock()
+            .keys()
+            .filter(|queue| queue.topic == topic)
+            .cloned()
+            .collect();
         for queue in held.iter().filter(|queue| !wanted.contains(queue)) {
             tracing::info!(group = self.group(), %queue, "queue given up");
             self.give_up(queue);
@@ -133,7 +157,9 @@ impl Inner {
 
     /// Begins to read a queue.
     fn take(self: &Arc<Self>, queue: Queue) {
-        let Ok(handle) = runtime::handle() else { return };
+        let Ok(handle) = runtime::handle() else {
+            return;
+        };
         if !self.is_running() {
             return;
         }
@@ -141,6 +167,12 @@ impl Inner {
         let process_queue = Arc::new(ProcessQueue::new(queue.clone()));
         let (inner, reading) = (Arc::clone(self), Arc::clone(&process_queue));
         let puller = handle.spawn(async move { inner.pull_loop(reading).await });
-        self.queues.lock().insert(queue, Assigned { queue: process_queue, puller });
+        self.queues.lock().insert(
+            queue,
+            Assigned {
+                queue: process_queue,
+                puller,
+            },
+        );
     }
 }
