@@ -864,8 +864,8 @@ void klx_push_consumer_free(klx_push_consumer_t *consumer);
 
 // Starts a name server and a broker, by default on free ports of 127.0.0.1 with a fresh directory.
 //
-// Options: data_dir (text; absent: a fresh directory, removed at the end), namesrv_listen and broker_listen (text,
-// "127.0.0.1:0").
+// Options: data_dir (absent: a fresh directory, removed at the end), namesrv_listen and broker_listen ("127.0.0.1:0"),
+// and "broker.KEY" for a setting KEY of the reference's broker, such as broker.autoCreateTopicEnable.
 klx_status_t klx_server_start(const klx_options_t *options,
                               klx_server_t **server,
                               klx_error_t **err);
@@ -879,8 +879,10 @@ klx_str_t klx_server_broker_addr(const klx_server_t *server);
 // The directory with its files.
 klx_str_t klx_server_data_dir(const klx_server_t *server);
 
-// Stops the server and waits until it has. May be called twice. It still has to be freed.
-klx_status_t klx_server_stop(const klx_server_t *server, klx_error_t **err);
+// Stops the server and waits until it has; in a forked child, does nothing. May be called twice. It still has to be
+// freed.
+klx_status_t klx_server_stop(const klx_server_t *server,
+                             klx_error_t **err);
 
 // Stops the server, if it has not been stopped, and frees it. NULL is allowed.
 void klx_server_free(klx_server_t *server);

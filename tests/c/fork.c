@@ -14,7 +14,7 @@ static void on_sent(void *user_data, klx_status_t status, klx_send_result_t *res
     CHECK(write(*(int *)user_data, &byte, 1) == 1);
 }
 
-static void child(klx_str_t servers, klx_producer_t *producer, klx_push_consumer_t *push, klx_pull_consumer_t *pull) {
+static void child(klx_server_t *server, klx_producer_t *producer, klx_push_consumer_t *push, klx_pull_consumer_t *pull) {
     klx_batch_t *batch = NULL;
     ENDS_WITH(KLX_ERR_FORKED, klx_producer_send(producer, message, -1, NULL, &err));
     ENDS_WITH(KLX_ERR_FORKED, klx_producer_send_oneway(producer, message, -1, &err));
@@ -31,9 +31,12 @@ static void child(klx_str_t servers, klx_producer_t *producer, klx_push_consumer
     klx_push_consumer_free(push);
     klx_pull_consumer_free(pull);
 
-    klx_producer_t *fresh = start_producer(servers);
+    klx_producer_t *fresh = start_producer(klx_server_namesrv_addr(server));
     OK(klx_producer_send(fresh, message, -1, NULL, &err));
     klx_producer_free(fresh);
+    // The server stays the parent's.
+    OK(klx_server_stop(server, &err));
+    klx_server_free(server);
 }
 
 int main(void) {
@@ -50,7 +53,7 @@ int main(void) {
     CHECK(pid >= 0);
     if (pid == 0) {
         alarm(60);
-        child(servers, producer, push, pull);
+        child(server, producer, push, pull);
         _exit(0);
     }
     int status = -1;

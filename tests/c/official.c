@@ -11,7 +11,7 @@ int main(void) {
         return 0;
     }
     klx_str_t servers = klx_str(address);
-    char topic[64], push_group[64], pull_group[64];
+    char topic[64], push_group[80], pull_group[80];
     snprintf(topic, sizeof topic, "c-official-%lld", (long long)time(NULL));
     snprintf(push_group, sizeof push_group, "%s-push", topic);
     snprintf(pull_group, sizeof pull_group, "%s-pull", topic);
