@@ -42,6 +42,18 @@ def test_two_servers_on_one_directory_are_refused(tmp_path: Path) -> None:
         Server(tmp_path)
 
 
+def test_settings_of_the_broker(group: str) -> None:
+    with (
+        Server(broker_settings={"autoCreateTopicEnable": "false"}) as server,
+        kerolox.Producer(name_servers=server.name_servers, group=group) as producer,
+        pytest.raises(kerolox.ConnectError) as caught,
+    ):
+        producer.send("made-by-nobody", b"x")
+    assert caught.value.name == "NO_ROUTE"
+    with pytest.raises(RuntimeError, match="flushDiskType"):
+        Server(broker_settings={"flushDiskType": "SOMETIMES"})
+
+
 def test_a_server_left_running_stops_with_the_interpreter() -> None:
     child = script(
         """

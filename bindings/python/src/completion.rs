@@ -116,10 +116,9 @@ fn wait<T: Send + 'static, U: ToPython>(
 ) -> PyResult<Py<PyAny>> {
     loop {
         let step = || call.wait(Some(SIGNAL_STEP));
-        let result = if call.is_done() {
-            step()
-        } else {
-            py.detach(step)
+        let result = match call.is_done() {
+            true => step(),
+            false => py.detach(step),
         };
         match result {
             Some(Ok(value)) => return convert(value).to_python(py),
@@ -219,8 +218,7 @@ impl Completions {
 
     /// Settles the futures of all results that have arrived. The loop calls it when the descriptor is readable.
     fn drain(&self, py: Python<'_>) -> PyResult<()> {
-        let mut byte = [0];
-        (&self.shared.reader).read_exact(&mut byte)?;
+        (&self.shared.reader).read_exact(&mut [0])?;
         let finished = std::mem::take(&mut *self.shared.finished.lock());
         for finished in finished {
             // One future that can not be settled must not keep the others waiting.

@@ -27,11 +27,13 @@ impl Server {
         data_dir: Option<PathBuf>,
         namesrv_listen: String,
         broker_listen: String,
+        broker_settings: Vec<(String, String)>,
     ) -> PyResult<Self> {
         let options = embedded::ServerOptions {
             data_dir,
             namesrv_listen,
             broker_listen,
+            broker_settings,
             ..Default::default()
         };
         let server = py

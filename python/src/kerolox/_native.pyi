@@ -337,6 +337,7 @@ class Server:
         data_dir: str | PathLike[str] | None,
         namesrv_listen: str,
         broker_listen: str,
+        broker_settings: Sequence[tuple[str, str]],
     ) -> Server: ...
     @property
     def namesrv_addr(self) -> str: ...

@@ -9,6 +9,7 @@ With pytest, take the fixture `kerolox_server`: one server for the whole run.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from os import PathLike
 from pathlib import Path
 from types import TracebackType
@@ -20,7 +21,11 @@ __all__ = ["Server"]
 
 
 class Server:
-    """A running name server and broker. Give it a `data_dir` to keep the data after `stop`."""
+    """A running name server and broker.
+
+    Give it a `data_dir` to keep the data after `stop`, and `broker_settings` under the reference's
+    keys: `{"autoCreateTopicEnable": "false"}`.
+    """
 
     def __init__(
         self,
@@ -28,8 +33,10 @@ class Server:
         *,
         namesrv_listen: str = "127.0.0.1:0",
         broker_listen: str = "127.0.0.1:0",
+        broker_settings: Mapping[str, str] | None = None,
     ) -> None:
-        self._native = _native.Server.start(data_dir, namesrv_listen, broker_listen)
+        settings = list((broker_settings or {}).items())
+        self._native = _native.Server.start(data_dir, namesrv_listen, broker_listen, settings)
         _lifecycle.running.add(self)
 
     @property
