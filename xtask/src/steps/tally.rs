@@ -74,7 +74,9 @@ impl Reader {
                 }
             }
             Self::OkLines if line.starts_with("ok ") => Tally { passed: 1, ..none },
-            Self::OkLines if line.starts_with("not ok") => Tally { failed: 1, ..none },
+            Self::OkLines if line.starts_with("not ok") || line.starts_with("FAILED ") => {
+                Tally { failed: 1, ..none }
+            }
             _ => none,
         }
     }
