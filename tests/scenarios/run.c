@@ -408,12 +408,13 @@ static void run_command(const command_t *command) {
 
 static void run_line(char *line) {
     command_t command = {0};
+    if (line[0] == '#') return;
     for (char *word = strtok(line, " \t\r\n"); word != NULL; word = strtok(NULL, " \t\r\n")) {
         if (command.word_count == MAX_WORDS || command.field_count == MAX_WORDS) fail("too many words");
         if (strchr(word, '=') != NULL) command.fields[command.field_count++] = word;
         else command.words[command.word_count++] = word;
     }
-    if (command.word_count > 0 && command.words[0][0] != '#') run_command(&command);
+    if (command.word_count > 0) run_command(&command);
 }
 
 // Whether the file's scenario went well; else `reason` says why not.
@@ -457,7 +458,7 @@ static void start(klx_server_t **server) {
 
 int main(int argc, char **argv) {
     klx_server_t *server = NULL;
-    int wrong = argc < 2;
+    volatile int wrong = argc < 2;
     if (setjmp(failed) != 0) {
         printf("not ok: %s\n", reason);
         return 1;

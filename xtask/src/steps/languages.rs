@@ -145,10 +145,7 @@ fn install_python_tools(
 pub fn node(workspace: &Workspace, run: &mut Run) -> Result<()> {
     let node = workspace::node().map_err(|e| Missing(format!("{e:#}")))?;
     let sources = workspace.root.join("node");
-    run.cmd(
-        &mut workspace.cargo(&["build", "--workspace"]),
-        Reader::None,
-    )?;
+    super::up_to_date(workspace)?;
     workspace.stage_node_addon()?;
 
     let mut test = workspace.command(&node);
@@ -229,10 +226,7 @@ pub fn c(workspace: &Workspace, run: &mut Run) -> Result<()> {
     if !workspace::exists(&compiler) {
         return Err(Missing(format!("no C compiler (`{compiler}`)")).into());
     }
-    run.cmd(
-        &mut workspace.cargo(&["build", "--workspace"]),
-        Reader::None,
-    )?;
+    super::up_to_date(workspace)?;
     let mut programs = workspace.command("bash");
     programs
         .arg(workspace.root.join("tests/c/run.sh"))
@@ -266,14 +260,12 @@ pub fn against_official(workspace: &Workspace, run: &mut Run) -> Result<()> {
             ))?;
             continue;
         }
-        let mut command = workspace.cargo(&["run", "--quiet", "-p", "kerolox-tests"]);
+        let mut command = workspace.command(workspace.built("examples/with_official"));
         command
-            .args(["--example", "with_official", "--"])
             .arg(program)
-            .args(script);
-        command
-            .args(with_ending(&dir, ".scn")?)
-            .env("SCENARIO_DIR", workspace.scratch("offsets")?);
+            .args(script)
+            .args(with_ending(&dir, ".scn")?);
+        command.env("SCENARIO_DIR", workspace.scratch("offsets")?);
         outcome = outcome.and(run.cmd(&mut command, Reader::OkLines));
     }
     outcome

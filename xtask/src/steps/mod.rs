@@ -10,7 +10,7 @@ mod tally;
 
 use std::fs;
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result, bail, ensure};
 
 use crate::workspace::{self, Workspace};
 use crate::{generate, parity, tidy};
@@ -208,11 +208,21 @@ fn doc(workspace: &Workspace, run: &mut Run) -> Result<()> {
     run.cmd(&mut command, Reader::None)
 }
 
+/// Programs, libraries and tests with one set of features: a build without the tests would have another.
+const BUILD: &[&str] = &["build", "--workspace", "--all-targets"];
+
 fn build(workspace: &Workspace, run: &mut Run) -> Result<()> {
-    run.cmd(
-        &mut workspace.cargo(&["build", "--workspace"]),
-        Reader::None,
-    )
+    run.cmd(&mut workspace.cargo(BUILD), Reader::None)
+}
+
+/// The same for steps that need it when they run alone.
+fn up_to_date(workspace: &Workspace) -> Result<()> {
+    let status = workspace
+        .cargo(BUILD)
+        .status()
+        .context("starting cargo build")?;
+    ensure!(status.success(), "the build failed");
+    Ok(())
 }
 
 fn unit(workspace: &Workspace, run: &mut Run) -> Result<()> {
@@ -225,19 +235,8 @@ fn unit(workspace: &Workspace, run: &mut Run) -> Result<()> {
         command.args(["--test", "it"]);
     }
     let tests = run.cmd(&mut command, Reader::Libtest);
-    let examples = run.cmd(
-        &mut workspace.cargo(&[
-            "test",
-            "--doc",
-            "-p",
-            "kerolox-protocol",
-            "-p",
-            "kerolox",
-            "-p",
-            "kerolox-server",
-        ]),
-        Reader::Libtest,
-    );
+    let mut documentation = workspace.cargo(&["test", "--workspace", "--doc", "--no-fail-fast"]);
+    let examples = run.cmd(&mut documentation, Reader::Libtest);
     tests.and(examples)
 }
 
@@ -260,7 +259,7 @@ fn suite(workspace: &Workspace, run: &mut Run, name: &str) -> Result<()> {
     ]);
     command.args(["--nocapture", "--test-threads=1"]);
     // Else the harness builds the server by itself, for that package alone and so with other features.
-    build(workspace, run)?;
+    up_to_date(workspace)?;
     command.env("KEROLOX_BIN", workspace.built("kerolox"));
     run.cmd(&mut command, Reader::Libtest)
 }
