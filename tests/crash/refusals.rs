@@ -90,6 +90,7 @@ fn port_in_use_is_named() {
         &serve(&dir, &data, ANY, addr),
         &[&addr.to_string(), "in use"],
     );
+    let dir = temp_dir();
     assert_names(
         &serve(&dir, &data, addr, ANY),
         &[&addr.to_string(), "in use"],
@@ -149,9 +150,10 @@ fn port_that_is_no_number_is_refused() {
 
 #[test]
 fn missing_configuration_file_is_named() {
-    let dir = temp_dir();
-    let conf = dir.path().join("no-such.conf");
-    let conf = conf.to_str().expect("a plain path");
-    assert_names(&refusal("mqbroker", &dir, &["-c", conf]), &[conf]);
-    assert_names(&refusal("mqnamesrv", &dir, &["-c", conf]), &[conf]);
+    for program in ["mqbroker", "mqnamesrv"] {
+        let dir = temp_dir();
+        let conf = dir.path().join("no-such.conf");
+        let conf = conf.to_str().expect("a plain path");
+        assert_names(&refusal(program, &dir, &["-c", conf]), &[conf]);
+    }
 }
