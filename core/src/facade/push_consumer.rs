@@ -54,7 +54,7 @@ impl PushConsumer {
         self.0.get("complete_batch")?.complete_batch(verdicts)
     }
 
-    /// The queues that this member has now.
+    /// The queues that this member has now; those of the group's retry topic are left out.
     pub fn assigned(&self) -> Vec<Queue> {
         self.0
             .get("assigned")

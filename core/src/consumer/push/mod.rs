@@ -217,9 +217,13 @@ impl PushConsumer {
         Inner::complete(&self.owner.0, verdicts)
     }
 
-    /// The queues that this member has now, sorted.
+    /// The queues that this member has now, sorted; those of the group's retry topic are left out.
     pub fn assigned(&self) -> Vec<Queue> {
-        let mut queues: Vec<Queue> = self.inner().queues.lock().keys().cloned().collect();
+        let queues = self.inner().queues.lock();
+        let own = queues
+            .keys()
+            .filter(|queue| !name::is_retry_topic(&queue.topic));
+        let mut queues: Vec<Queue> = own.cloned().collect();
         queues.sort_unstable();
         queues
     }
