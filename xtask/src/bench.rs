@@ -3,27 +3,20 @@
 
 use anyhow::{Context, Result, ensure};
 
-use crate::workspace::{Workspace, python};
+use crate::workspace::Workspace;
 
 pub fn run(workspace: &Workspace, args: &[String]) -> Result<()> {
-    let script = workspace.root.join("tests/bench/run.py");
-    ensure!(
-        script.exists(),
-        "there is no comparison yet (tests/bench/run.py); `kerolox bench` measures one server"
-    );
     // Only this profile is worth measuring.
     let built = workspace
         .cargo(&["build", "--profile", "dist", "-p", "kerolox-server"])
         .status()?;
     ensure!(built.success(), "the build failed");
     let status = workspace
-        .command(python()?)
-        .arg(script)
-        .arg("--kerolox")
-        .arg(workspace.target.join("dist/kerolox"))
+        .cargo(&["run", "-p", "kerolox-tests", "--example", "bench", "--"])
         .args(args)
+        .env("KEROLOX_BIN", workspace.target.join("dist/kerolox"))
         .status()
-        .context("starting tests/bench/run.py")?;
+        .context("starting the comparison")?;
     ensure!(status.success(), "the comparison ended with {status}");
     Ok(())
 }
