@@ -237,7 +237,7 @@ pub fn encode_request<'h>(
 ) {
     let fixed = Fixed {
         code: code.0,
-        language: LanguageCode::Java,
+        language: LanguageCode::Other,
         version: version::CURRENT,
         opaque,
         flag,
