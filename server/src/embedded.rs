@@ -154,6 +154,11 @@ impl Server {
             (None, Some(dir)) => dir.path().to_owned(),
             (None, None) => PathBuf::new(),
         };
+        std::fs::create_dir_all(&data_dir).map_err(|error| ServeError::Directory {
+            key: "--data-dir",
+            path: data_dir.clone(),
+            reason: error.to_string(),
+        })?;
         let mut config = BrokerConfig {
             store_path_root_dir: data_dir.join("store"),
             namesrv_addr: String::new(),
@@ -175,7 +180,8 @@ impl Server {
         };
         let runtime = runtime(options.worker_threads)?;
         let start = async {
-            let namesrv = RunningNamesrv::start(namesrv_config, "--namesrv-listen").await?;
+            let namesrv =
+                RunningNamesrv::start(namesrv_config, "--namesrv-listen", "--data-dir").await?;
             if config.namesrv_addr.is_empty() {
                 config.namesrv_addr = reachable(namesrv.address()).to_string();
             }
@@ -187,7 +193,13 @@ impl Server {
                 }
             }
         };
-        let (namesrv, broker) = apart(|| runtime.block_on(start))?;
+        let (namesrv, broker) = match apart(|| runtime.block_on(start)) {
+            Ok(parts) => parts,
+            Err(error) => {
+                runtime.shutdown_background();
+                return Err(error);
+            }
+        };
         Ok(Self {
             namesrv_addr: reachable(namesrv.address()),
             broker_addr: reachable(broker.address()),

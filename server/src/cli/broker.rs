@@ -52,11 +52,10 @@ pub struct Args {
 pub fn run(args: &Args) -> Result<()> {
     log("info");
     let mut config = BrokerConfig::default();
-    if let Some(file) = &args.config_file {
-        for remark in config.apply_file(file)? {
-            tracing::warn!("{remark}");
-        }
-    }
+    let mut remarks = match &args.config_file {
+        Some(file) => config.apply_file(file)?,
+        None => Vec::new(),
+    };
     if let Some(addresses) = &args.namesrv_addr {
         config.set("namesrvAddr", addresses.trim())?;
     }
@@ -69,11 +68,13 @@ pub fn run(args: &Args) -> Result<()> {
         }
         return Ok(());
     }
-    if let Some(remark) = loopback_remark(config.bind_address, "broker") {
-        tracing::warn!("{remark}");
-    }
+    remarks.extend(loopback_remark(config.bind_address, "broker"));
     runtime(2)?.block_on(async {
         let server = RunningBroker::start(config, "listenPort", "storePathRootDir").await?;
+        // After the start: a refusal is one line and nothing else.
+        for remark in remarks {
+            tracing::warn!("{remark}");
+        }
         let config = server.broker().config();
         let name_servers = match config.name_servers()? {
             list if list.is_empty() => String::new(),

@@ -6,7 +6,7 @@ pub mod broker;
 pub mod namesrv;
 pub mod serve;
 
-use std::io::Write;
+use std::io::{IsTerminal, Write};
 use std::process::ExitCode;
 
 use tokio::signal::unix::{SignalKind, signal};
@@ -16,13 +16,31 @@ use tracing_subscriber::EnvFilter;
 pub fn run(program: impl FnOnce() -> anyhow::Result<()>) -> ExitCode {
     match program() {
         Ok(()) => ExitCode::SUCCESS,
+        // Whoever read the output has read enough.
+        Err(error) if is_broken_pipe(&error) => ExitCode::SUCCESS,
         Err(error) => {
-            let line = format!("{error:#}").replace('\n', " ");
             // Nobody is left to tell if this fails.
-            drop(writeln!(std::io::stderr(), "error: {line}"));
+            drop(writeln!(std::io::stderr(), "error: {}", line(&error)));
             ExitCode::FAILURE
         }
     }
+}
+
+/// The error with its causes, as far as it does not name them itself.
+fn line(error: &anyhow::Error) -> String {
+    let mut line = String::new();
+    for cause in error.chain().map(ToString::to_string) {
+        if !line.contains(&cause) {
+            let separator = if line.is_empty() { "" } else { ": " };
+            line = format!("{line}{separator}{cause}");
+        }
+    }
+    line.replace('\n', " ")
+}
+
+fn is_broken_pipe(error: &anyhow::Error) -> bool {
+    let error = error.downcast_ref::<std::io::Error>();
+    error.is_some_and(|error| error.kind() == std::io::ErrorKind::BrokenPipe)
 }
 
 /// Logs go to standard error; `KEROLOX_LOG` says which, for example `debug` or `kerolox_server::store=trace`.
@@ -30,6 +48,7 @@ fn log(default: &str) {
     let filter = EnvFilter::try_from_env("KEROLOX_LOG").unwrap_or_else(|_| EnvFilter::new(default));
     let subscriber = tracing_subscriber::fmt()
         .with_env_filter(filter)
+        .with_ansi(std::io::stderr().is_terminal())
         .with_writer(std::io::stderr);
     // A subscriber that is already there stays.
     drop(subscriber.try_init());

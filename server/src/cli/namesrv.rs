@@ -30,22 +30,23 @@ pub struct Args {
 pub fn run(args: &Args) -> Result<()> {
     log("info");
     let mut config = NamesrvConfig::default();
-    if let Some(file) = &args.config_file {
-        for remark in config.apply_file(file)? {
-            tracing::warn!("{remark}");
-        }
-    }
+    let mut remarks = match &args.config_file {
+        Some(file) => config.apply_file(file)?,
+        None => Vec::new(),
+    };
     if args.print_config {
         for (key, value) in config.entries() {
             say(&format!("{key}={value}"))?;
         }
         return Ok(());
     }
-    if let Some(remark) = loopback_remark(config.bind_address, "name server") {
-        tracing::warn!("{remark}");
-    }
+    remarks.extend(loopback_remark(config.bind_address, "name server"));
     runtime(2)?.block_on(async {
-        let server = RunningNamesrv::start(config, "listenPort").await?;
+        let server = RunningNamesrv::start(config, "listenPort", "kvConfigPath").await?;
+        // After the start: a refusal is one line and nothing else.
+        for remark in remarks {
+            tracing::warn!("{remark}");
+        }
         let address = server.address();
         say(&format!(
             "The Name Server boot success. serializeType=JSON, address {address}"

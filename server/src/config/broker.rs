@@ -161,14 +161,6 @@ impl BrokerConfig {
     /// # Errors
     /// The first key that does not fit, with what is allowed.
     pub fn check(&self) -> Result<(), ConfigError> {
-        let masters = "ASYNC_MASTER, SYNC_MASTER (this version does not replicate)";
-        if self.broker_role == BrokerRole::Slave {
-            return Err(ConfigError::invalid(
-                "brokerRole",
-                self.broker_role.name(),
-                masters,
-            ));
-        }
         if self.broker_id != 0 {
             let allowed = "0 (a master's id; this version does not replicate)";
             return Err(ConfigError::invalid(

@@ -38,7 +38,7 @@ fn bad_values_name_key_value_and_what_is_allowed() {
     );
     assert_eq!(
         refused("brokerRole", "KING"),
-        "brokerRole is 'KING', allowed: ASYNC_MASTER, SYNC_MASTER, SLAVE"
+        "brokerRole is 'KING', allowed: ASYNC_MASTER, SYNC_MASTER"
     );
     assert_eq!(
         refused("listenPort", "70000"),

@@ -143,14 +143,12 @@ choice! {
 }
 
 choice! {
-    /// Part of a broker in its set.
+    /// Part of a broker in its set. Slaves need replication, which this version does not have.
     BrokerRole {
         /// Master that does not wait for slaves.
         AsyncMaster = "ASYNC_MASTER",
         /// Master that waits for slaves.
         SyncMaster = "SYNC_MASTER",
-        /// Copy of a master.
-        Slave = "SLAVE",
     }
 }
 

@@ -72,7 +72,7 @@ impl RunningBroker {
             .map_err(std::io::Error::other)?;
         let ticking = Arc::clone(&broker);
         let ticker = Ticker::spawn("kerolox-broker", TICK, move || {
-            ticking.tick(SystemClock.now_ms())
+            ticking.tick(SystemClock.now_ms());
         })?;
         let options = ListenerOptions {
             idle,

@@ -22,13 +22,15 @@ pub struct RunningNamesrv {
 }
 
 impl RunningNamesrv {
-    /// Listens and serves. `listen_key` is what errors call the address. Has to be called inside a tokio runtime.
+    /// Listens and serves. `listen_key` and `directory_key` are what errors call the address and the directory of the
+    /// key-value configuration. Has to be called inside a tokio runtime.
     ///
     /// # Errors
     /// [`ServeError`]: the address or the directory of the key-value configuration.
     pub async fn start(
         config: NamesrvConfig,
         listen_key: &'static str,
+        directory_key: &'static str,
     ) -> Result<Self, ServeError> {
         let address = config.listen_address();
         let socket = Listener::bind(address).map_err(|source| ServeError::Listen {
@@ -43,7 +45,7 @@ impl RunningNamesrv {
             NameServer::open(config, Arc::new(RealDisk::new()), clock).map_err(|error| {
                 let reason = error.to_string();
                 ServeError::Directory {
-                    key: "kvConfigPath",
+                    key: directory_key,
                     path: kv_path,
                     reason,
                 }

@@ -167,6 +167,12 @@ fn a_server_starts_and_stops_inside_a_runtime() {
         let reply = ask(server.namesrv_addr(), list).await;
         let topics: TopicList = body::decode(&reply.body).unwrap();
         assert!(topics.topic_list.contains(&"TBW102".to_owned()));
+        let broker_listen = server.broker_addr().to_string();
+        let refused = Server::start(ServerOptions {
+            broker_listen,
+            ..ServerOptions::default()
+        });
+        assert!(matches!(refused, Err(ServeError::Listen { .. })));
         server.stop();
     });
 }

@@ -16,7 +16,9 @@ async fn name_server(port: u16) -> RunningNamesrv {
         kv_config_path: None,
         ..NamesrvConfig::default()
     };
-    RunningNamesrv::start(config, "listenPort").await.unwrap()
+    RunningNamesrv::start(config, "listenPort", "kvConfigPath")
+        .await
+        .unwrap()
 }
 
 async fn is_routed(address: SocketAddr, topic: &str) -> bool {

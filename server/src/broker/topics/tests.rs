@@ -102,6 +102,17 @@ fn lost_tables_are_filled_from_the_store() {
 }
 
 #[test]
+fn large_tables_are_read_as_a_whole() {
+    let (topics, dir) = table(&BrokerConfig::default());
+    topics.update(
+        (0..2_000).map(|n| TopicConfig::new(format!("topic-{n}"), 1, 6)),
+        NOW,
+    );
+    let again = open(&BrokerConfig::default(), dir.path());
+    assert_eq!(again.len(), topics.len());
+}
+
+#[test]
 fn equal_settings_are_no_change() {
     let (topics, _dir) = table(&BrokerConfig::default());
     assert!(topics.update([TopicConfig::new("t", 2, 6)], NOW));
