@@ -62,10 +62,10 @@ pub trait Disk: Send + Sync {
     /// # Errors
     /// The directory can not be read.
     fn list(&self, dir: &Path) -> io::Result<Vec<DirEntry>>;
-    /// Content of a small file, at most 64 KiB of it.
+    /// Content of a file that is read as a whole, such as a table.
     ///
     /// # Errors
-    /// `NotFound` if there is none.
+    /// `NotFound` if there is none, `FileTooLarge` above 256 MiB.
     fn read(&self, path: &Path) -> io::Result<Vec<u8>>;
     /// Replaces a small file so that a crash leaves the old or the new content; durable on return.
     ///

@@ -15,8 +15,8 @@ use parking_lot::Mutex;
 use super::{DirEntry, Disk, DiskLock, OpenSegment, Segment, SegmentWriter, Space};
 use crate::store::mapped_file::{MappedFile, MappedWriter};
 
-/// Longest small file that is read whole.
-const MAX_SMALL_FILE: u64 = 64 * 1024;
+/// Longest file that is read whole: the table of a million topics.
+const MAX_SMALL_FILE: u64 = 256 << 20;
 
 /// Lock files held by this process. Record locks do not exclude their own process, and closing any handle of the file
 /// would drop them, so a second store of one process is refused here.
@@ -72,9 +72,12 @@ impl Disk for RealDisk {
 
     fn read(&self, path: &Path) -> io::Result<Vec<u8>> {
         let mut content = Vec::new();
-        File::open(path)?
-            .take(MAX_SMALL_FILE)
-            .read_to_end(&mut content)?;
+        let mut file = File::open(path)?.take(MAX_SMALL_FILE + 1);
+        file.read_to_end(&mut content)?;
+        // Half of a table would be believed to be the whole.
+        if file.limit() == 0 {
+            return Err(ErrorKind::FileTooLarge.into());
+        }
         Ok(content)
     }
 
