@@ -11,13 +11,7 @@ use super::report::{Missing, Run};
 use super::tally::Reader;
 use crate::workspace::{self, Workspace};
 
-const PYTHON_TOOLS: &[&str] = &[
-    "maturin==1.16.0",
-    "pytest",
-    "pytest-asyncio",
-    "mypy",
-    "ruff",
-];
+const PYTHON_TOOLS: &[&str] = &["maturin==1.16.0", "pytest", "mypy", "ruff"];
 const NODE_TOOLS: &[&str] = &["typescript@5", "@types/node@20"];
 
 pub fn python(workspace: &Workspace, run: &mut Run) -> Result<()> {
@@ -149,7 +143,7 @@ pub fn node(workspace: &Workspace, run: &mut Run) -> Result<()> {
     workspace.stage_node_addon()?;
 
     let mut test = workspace.command(&node);
-    test.args(["--test", "--test-reporter=tap", "--test-concurrency=1"]);
+    test.args(["--test", "--test-reporter=spec", "--test-concurrency=1"]);
     test.args(test_files(&sources.join("test"))?)
         .current_dir(&sources);
     let tests = run.cmd(&mut test, Reader::NodeTest);
@@ -231,6 +225,14 @@ pub fn c(workspace: &Workspace, run: &mut Run) -> Result<()> {
     programs
         .arg(workspace.root.join("tests/c/run.sh"))
         .arg(workspace.target.join("debug"));
+    // `official` needs servers of the reference: the step interop runs it.
+    let names = with_ending(&workspace.root.join("tests/c"), ".c")?;
+    programs.args(
+        names
+            .iter()
+            .filter_map(|p| p.file_stem())
+            .filter(|name| *name != "official"),
+    );
     let outcome = run.cmd(&mut programs, Reader::OkLines);
     let dir = workspace.root.join("tests/scenarios");
     let (mut compile, program) = workspace.compile_c(&[dir.join("run.c")], "scenarios")?;
@@ -242,33 +244,18 @@ pub fn c(workspace: &Workspace, run: &mut Run) -> Result<()> {
     outcome.and(run.cmd(&mut command, Reader::OkLines))
 }
 
-/// The scenarios of every binding that has been built, against the official servers.
+/// Every binding that has been built, against the official servers.
 pub fn against_official(workspace: &Workspace, run: &mut Run) -> Result<()> {
-    let dir = workspace.root.join("tests/scenarios");
-    let venv_python = workspace.target.join("xtask/venv/bin/python");
-    let runners = [
-        (venv_python, Some(dir.join("run.py"))),
-        (PathBuf::from("node"), Some(dir.join("run.mjs"))),
-        (workspace.scratch("c")?.join("scenarios"), None),
-    ];
-    let mut outcome = Ok(());
-    for (program, script) in runners {
-        if program.is_absolute() && !program.exists() {
-            run.skip(&format!(
-                "{} is not there: run its step first",
-                program.display()
-            ))?;
-            continue;
-        }
-        let mut command = workspace.command(workspace.built("examples/with_official"));
-        command
-            .arg(program)
-            .args(script)
-            .args(with_ending(&dir, ".scn")?);
-        command.env("SCENARIO_DIR", workspace.scratch("offsets")?);
-        outcome = outcome.and(run.cmd(&mut command, Reader::OkLines));
-    }
-    outcome
+    super::up_to_date(workspace)?;
+    let mut command = workspace.command(workspace.built("examples/with_official"));
+    command
+        .arg("bash")
+        .arg(workspace.root.join("tests/interop/bindings.sh"));
+    command.env("PYTHON", workspace.target.join("xtask/venv/bin/python"));
+    command.env("C_SCENARIOS", workspace.scratch("c")?.join("scenarios"));
+    command.env("C_LIBRARY", workspace.target.join("debug"));
+    command.env("SCENARIO_DIR", workspace.scratch("offsets")?);
+    run.cmd(&mut command, Reader::OkLines)
 }
 
 /// The files of a folder whose names end so, sorted; none when there is no such folder.

@@ -9,6 +9,7 @@ mod report;
 mod tally;
 
 use std::fs;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use anyhow::{Context, Result, bail, ensure};
 
@@ -211,12 +212,19 @@ fn doc(workspace: &Workspace, run: &mut Run) -> Result<()> {
 /// Programs, libraries and tests with one set of features: a build without the tests would have another.
 const BUILD: &[&str] = &["build", "--workspace", "--all-targets"];
 
+static BUILT: AtomicBool = AtomicBool::new(false);
+
 fn build(workspace: &Workspace, run: &mut Run) -> Result<()> {
+    BUILT.store(true, Ordering::Relaxed);
     run.cmd(&mut workspace.cargo(BUILD), Reader::None)
 }
 
-/// The same for steps that need it when they run alone.
+/// The same for steps that need it when they run alone. Once is enough: maturin builds the same crates with features of its
+/// own in between, and each further build would undo that.
 fn up_to_date(workspace: &Workspace) -> Result<()> {
+    if BUILT.swap(true, Ordering::Relaxed) {
+        return Ok(());
+    }
     let status = workspace
         .cargo(BUILD)
         .status()
