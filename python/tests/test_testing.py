@@ -57,8 +57,9 @@ def test_settings_of_the_broker(group: str) -> None:
 def test_a_server_left_running_stops_with_the_interpreter() -> None:
     child = script(
         """
-        import os, kerolox
+        import os, warnings, kerolox
         from kerolox.testing import Server
+        warnings.simplefilter("ignore", DeprecationWarning)
         server = Server()
         producer = kerolox.Producer(name_servers=server.name_servers, group="g")
         producer.send("topic", b"x")
