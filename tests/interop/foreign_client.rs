@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 //! The official Java, Go and JavaScript clients against official and our servers.
 
+use std::process::Command;
+
 use anyhow::ensure;
 use kerolox_tests::cluster::Kind;
 use kerolox_tests::{programs, tools};
@@ -114,27 +116,29 @@ fn go_and_node(kind: Kind) {
     let with_go = !tools::missing(&format!("Go client against {name}"), &["go"]);
     let with_node = !tools::missing(&format!("ali-ons against {name}"), &["node", "npm"]);
     let cluster = start(kind);
-    if with_go {
-        let reports = programs::go_client()
+    let namesrv = cluster.namesrv_addr().to_string();
+    let run = |client: &str, prefix: &str, command: anyhow::Result<Command>| {
+        let dir = cluster.dir();
+        command
             .and_then(|mut command| {
-                command.arg(cluster.namesrv_addr().to_string()).arg("go");
-                programs::run(&mut command, cluster.dir(), PROGRAM, |_| Ok(()))
+                programs::run(command.args([&namesrv, prefix]), dir, PROGRAM, |_| Ok(()))
             })
-            .unwrap_or_else(|error| panic!("Go client against {name}: {error:?}"));
-        assert_all_ok("Go client 2.1.2", kind, &cluster, GO, &reports);
-    }
-    if with_node {
+            .unwrap_or_else(|error| panic!("{client} against {name}: {error:?}"))
+    };
+    // Both run before either is judged.
+    let go = with_go.then(|| run("Go client", "go", programs::go_client()));
+    let node = with_node.then(|| {
         // This client does not send to a topic that has no route yet.
         for topic in ["node_send", "node_many", "node_tags"] {
             cluster.create_topic(topic, 4).expect("topic for ali-ons");
         }
-        let reports = programs::node_client()
-            .and_then(|mut command| {
-                command.arg(cluster.namesrv_addr().to_string()).arg("node");
-                programs::run(&mut command, cluster.dir(), PROGRAM, |_| Ok(()))
-            })
-            .unwrap_or_else(|error| panic!("ali-ons against {name}: {error:?}"));
+        run("ali-ons", "node", programs::node_client())
+    });
+    if let Some(reports) = node {
         assert_all_ok("ali-ons 3.12.0", kind, &cluster, NODE, &reports);
+    }
+    if let Some(reports) = go {
+        assert_all_ok("Go client 2.1.2", kind, &cluster, GO, &reports);
     }
 }
 

@@ -8,6 +8,7 @@
 
 mod admin_tool;
 mod foreign_client;
+mod route;
 mod rust_client;
 
 use std::time::Duration;
