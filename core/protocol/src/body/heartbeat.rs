@@ -3,7 +3,8 @@
 
 use std::collections::BTreeSet;
 
-use serde::{Deserialize, Serialize};
+use serde::de::Error as _;
+use serde::{Deserialize, Deserializer, Serialize};
 
 /// How a consumer gets its messages.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -53,6 +54,7 @@ pub struct SubscriptionData {
     /// Legacy class filter.
     pub class_filter_mode: bool,
     /// Hashes of the tags.
+    #[serde(deserialize_with = "numbers_or_texts")]
     pub code_set: BTreeSet<i32>,
     /// `TAG` or `SQL92`.
     pub expression_type: String,
@@ -64,6 +66,22 @@ pub struct SubscriptionData {
     pub tags_set: BTreeSet<String>,
     /// Topic.
     pub topic: String,
+}
+
+/// The Go client writes its hashes as texts, `["2598919"]`.
+fn numbers_or_texts<'de, D: Deserializer<'de>>(deserializer: D) -> Result<BTreeSet<i32>, D::Error> {
+    #[derive(Deserialize)]
+    #[serde(untagged)]
+    enum Code {
+        Number(i32),
+        Text(String),
+    }
+    let codes = Vec::<Code>::deserialize(deserializer)?;
+    let number = |code| match code {
+        Code::Number(number) => Ok(number),
+        Code::Text(text) => text.trim().parse().map_err(D::Error::custom),
+    };
+    codes.into_iter().map(number).collect()
 }
 
 impl Default for SubscriptionData {

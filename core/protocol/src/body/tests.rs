@@ -107,6 +107,17 @@ fn tag_expressions_have_the_reference_hashes() {
 }
 
 #[test]
+fn tag_hashes_may_be_texts() {
+    let subscription: SubscriptionData =
+        decode(br#"{"codeSet":["2598919",-5],"subString":"TagA","topic":"T"}"#).unwrap();
+    assert_eq!(
+        subscription.code_set.into_iter().collect::<Vec<_>>(),
+        [-5, 2_598_919]
+    );
+    assert!(decode::<SubscriptionData>(br#"{"codeSet":["x"]}"#).is_err());
+}
+
+#[test]
 fn nesting_is_bounded() {
     let deep = [b"{\"a\":".repeat(100_000), b"1".to_vec()].concat();
     assert!(decode::<serde_json::Value>(&deep).is_err());
