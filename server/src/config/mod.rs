@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //! Settings of the servers, under the reference's keys and with its defaults.
 //!
-//! A table ([`keys`]) declares each key once: its wire spelling, type, default and meaning. Values come from a
+//! A table (`keys`) declares each key once: its wire spelling, type, default and meaning. Values come from a
 //! properties file, then from the command line. A value that does not fit is an error of one line that names the
 //! key, the value and what is allowed. Keys that the reference knows and that have no effect here are accepted with
 //! a note; unknown keys get a warning that names the nearest known one.

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //! The five tables of a name server and how registrations, departures and silence change them. Facts: server.md 1.1-1.3.
 //!
-//! [`query`] reads them.
+//! `query` reads them.
 
 mod query;
 
