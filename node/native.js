@@ -5,6 +5,7 @@
 
 const path = require('node:path')
 const { createError } = require('./errors.js')
+const { createMessage } = require('./messages.js')
 
 function abi() {
   if (process.platform === 'win32') return '-msvc'
@@ -24,6 +25,6 @@ function load() {
 }
 
 const native = load()
-native.setup(createError)
+native.setup(createError, createMessage)
 
 module.exports = native

@@ -17,8 +17,8 @@ use napi::threadsafe_function::{ThreadsafeFunction, ThreadsafeFunctionCallMode};
 use napi::{Env, Status};
 use parking_lot::Mutex;
 
-use crate::convert::{Deferred, Js, JsValue, ToJs};
-use crate::error::{self, ErrorFactory, ErrorFactoryRef};
+use crate::convert::{Deferred, Factory, FactoryRef, Js, JsValue, ToJs};
+use crate::error;
 
 /// Calls the drain function; weak: does not keep the process alive by itself.
 pub(crate) type Wake = ThreadsafeFunction<(), (), (), Status, false, true, 0>;
@@ -49,18 +49,24 @@ impl Queue {
 /// Our state of one environment: the main thread's or a worker's. It stays on the thread of that environment.
 pub(crate) struct Bridge {
     queue: Arc<Queue>,
-    factory: ErrorFactoryRef,
+    errors: FactoryRef,
+    messages: FactoryRef,
     /// Reasons to keep the process alive.
     holds: Cell<usize>,
 }
 
 impl Bridge {
     /// Makes the state of `env`.
-    pub(crate) fn install(env: &Env, factory: ErrorFactory<'_>) -> napi::Result<()> {
+    pub(crate) fn install(
+        env: &Env,
+        errors: Factory<'_>,
+        messages: Factory<'_>,
+    ) -> napi::Result<()> {
         let queue = Arc::new(Queue::default());
         let bridge = Rc::new(Self {
             queue: Arc::clone(&queue),
-            factory: factory.create_ref()?,
+            errors: errors.create_ref()?,
+            messages: messages.create_ref()?,
             holds: Cell::new(0),
         });
         let drain = env.create_function_from_closure::<(), (), _>("kerolox drain", {
@@ -114,7 +120,12 @@ impl Bridge {
 
     /// The object that JavaScript gets for `error`.
     pub(crate) fn error(&self, js: Js, error: &Error) -> napi::Result<JsValue> {
-        error::to_js(js, &self.factory, error)
+        error::to_js(js, &self.errors, error)
+    }
+
+    /// Makes the objects of received messages.
+    pub(crate) fn message_factory<'a>(&self, env: &'a Env) -> napi::Result<Factory<'a>> {
+        self.messages.borrow_back(env)
     }
 
     fn drain(&self, js: Js) {

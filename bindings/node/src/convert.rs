@@ -13,11 +13,11 @@ use std::ptr;
 
 use bytes::Bytes;
 use kerolox::facade::{self, Delivery, Error, ReceivedMessage, Result, Value};
-use napi::bindgen_prelude::{BufferSlice, FromNapiValue, FunctionRef, ToNapiValue};
-use napi::{Env, Status, Unknown, sys};
+use napi::bindgen_prelude::{BufferSlice, FromNapiValue, Function, FunctionRef, ToNapiValue};
+use napi::{Env, JsValue as _, Status, Unknown, sys};
 use napi_derive::napi;
 
-use crate::completion::Wake;
+use crate::completion::{Bridge, Wake};
 use crate::error::js_spelling;
 
 /// A JavaScript value of the running call.
@@ -35,6 +35,12 @@ impl FromNapiValue for JsValue {
         Ok(Self(value))
     }
 }
+
+/// A function of the JavaScript side that makes objects.
+pub(crate) type Factory<'env> = Function<'env, JsValue, JsValue>;
+
+/// A [`Factory`] that is kept.
+pub(crate) type FactoryRef = FunctionRef<JsValue, JsValue>;
 
 fn check(status: sys::napi_status) -> napi::Result<()> {
     match Status::from(status) {
@@ -101,15 +107,6 @@ impl Js {
         Ok(array)
     }
 
-    fn empty_object(self) -> napi::Result<JsValue> {
-        make!(napi_create_object(self.0))
-    }
-
-    fn set(self, object: JsValue, key: JsValue, value: JsValue) -> napi::Result<()> {
-        // SAFETY: see the module.
-        check(unsafe { sys::napi_set_property(self.0, object.0, key.0, value.0) })
-    }
-
     /// A value of a type that is declared to napi: a class instance, a plain object.
     pub(crate) fn value<T: ToNapiValue>(self, value: T) -> napi::Result<JsValue> {
         // SAFETY: see the module.
@@ -117,11 +114,7 @@ impl Js {
     }
 
     /// Calls a function that is kept.
-    pub(crate) fn call(
-        self,
-        function: &FunctionRef<JsValue, JsValue>,
-        argument: JsValue,
-    ) -> napi::Result<JsValue> {
+    pub(crate) fn call(self, function: &FactoryRef, argument: JsValue) -> napi::Result<JsValue> {
         function.borrow_back(&Env::from_raw(self.0))?.call(argument)
     }
 
@@ -215,18 +208,19 @@ impl ToJs for Vec<String> {
 
 impl ToJs for Vec<ReceivedMessage> {
     fn to_js(self, js: Js) -> napi::Result<JsValue> {
-        let writer = MessageWriter::new(js)?;
+        let env = Env::from_raw(js.0);
+        let bridge = Bridge::of(&env)?;
+        let mut writer = MessageWriter::new(js, &env, &bridge)?;
         js.array(self.iter().map(|message| writer.message(message)))
     }
 }
 
-/// `[id, message, id, message, …]`: flat, as `index.js` makes the delivery objects.
+/// `[id, message, id, message, …]`: flat, as `push-consumer.js` makes the delivery objects.
 impl ToJs for Vec<Delivery> {
     fn to_js(self, js: Js) -> napi::Result<JsValue> {
-        if self.is_empty() {
-            return js.array([]);
-        }
-        let writer = MessageWriter::new(js)?;
+        let env = Env::from_raw(js.0);
+        let bridge = Bridge::of(&env)?;
+        let mut writer = MessageWriter::new(js, &env, &bridge)?;
         js.array(self.iter().flat_map(|delivery| {
             // Numbered from 1 up in each consumer: far below 2^53.
             let id = js.number(delivery.id as i64);
@@ -235,80 +229,77 @@ impl ToJs for Vec<Delivery> {
     }
 }
 
-/// Names of a received message's fields, in the order of [`MessageWriter::message`].
-const MESSAGE_FIELDS: [&str; 17] = [
-    "topic",
-    "body",
-    "tag",
-    "keys",
-    "properties",
-    "messageId",
-    "offsetMessageId",
-    "brokerName",
-    "queueId",
-    "queueOffset",
-    "reconsumeTimes",
-    "bornTimestampMs",
-    "storeTimestampMs",
-    "bornHost",
-    "storeHost",
-    "flag",
-    "physicalOffset",
-];
-
-/// Makes many received messages; the keys of their fields are made once.
-struct MessageWriter {
+/// Makes the messages of one poll by the factory of `messages.js`: one call a message is faster than setting its fields
+/// one by one, and strings that messages share (topic, addresses, names of properties) are made once.
+struct MessageWriter<'a> {
     js: Js,
-    keys: [JsValue; MESSAGE_FIELDS.len()],
+    factory: Factory<'a>,
+    shared: Vec<(&'a str, JsValue)>,
+    arguments: Vec<sys::napi_value>,
 }
 
-impl MessageWriter {
-    fn new(js: Js) -> napi::Result<Self> {
-        let mut keys = [js.undefined()?; MESSAGE_FIELDS.len()];
-        for (key, name) in keys.iter_mut().zip(MESSAGE_FIELDS) {
-            *key = js.text(name)?;
-        }
-        Ok(Self { js, keys })
+impl<'a> MessageWriter<'a> {
+    /// Strings that are looked for among the shared ones; more would cost more than they save.
+    const MOST_SHARED: usize = 24;
+
+    fn new(js: Js, env: &'a Env, bridge: &'a Bridge) -> napi::Result<Self> {
+        Ok(Self {
+            js,
+            factory: bridge.message_factory(env)?,
+            shared: Vec::new(),
+            arguments: Vec::new(),
+        })
     }
 
-    fn message(&self, message: &ReceivedMessage) -> napi::Result<JsValue> {
+    fn shared(&mut self, text: &'a str) -> napi::Result<JsValue> {
+        if let Some((_, value)) = self.shared.iter().find(|(known, _)| *known == text) {
+            return Ok(*value);
+        }
+        let value = self.js.text(text)?;
+        if self.shared.len() < Self::MOST_SHARED {
+            self.shared.push((text, value));
+        }
+        Ok(value)
+    }
+
+    /// The order is that of the factory's parameters.
+    fn message(&mut self, message: &'a ReceivedMessage) -> napi::Result<JsValue> {
         let js = self.js;
-        let values = [
-            js.text(&message.topic),
-            js.buffer(&message.body),
-            message
-                .tag
-                .as_ref()
-                .map_or_else(|| js.undefined(), |tag| js.text(tag)),
-            js.array(message.keys.iter().map(|key| js.text(key))),
-            self.properties(message),
-            js.text(&message.message_id),
-            js.text(&message.offset_message_id),
-            js.text(&message.broker_name),
-            js.number(i64::from(message.queue_id)),
-            js.number(message.queue_offset),
-            js.number(i64::from(message.reconsume_times)),
-            js.number(message.born_timestamp_ms),
-            js.number(message.store_timestamp_ms),
-            js.text(&message.born_host),
-            js.text(&message.store_host),
-            js.number(i64::from(message.flag)),
-            js.number(message.physical_offset),
+        let fields = [
+            self.shared(&message.topic)?,
+            js.buffer(&message.body)?,
+            match &message.tag {
+                Some(tag) => self.shared(tag)?,
+                None => js.undefined()?,
+            },
+            js.array(message.keys.iter().map(|key| js.text(key)))?,
+            js.text(&message.message_id)?,
+            js.text(&message.offset_message_id)?,
+            self.shared(&message.broker_name)?,
+            js.number(i64::from(message.queue_id))?,
+            js.number(message.queue_offset)?,
+            js.number(i64::from(message.reconsume_times))?,
+            js.number(message.born_timestamp_ms)?,
+            js.number(message.store_timestamp_ms)?,
+            self.shared(&message.born_host)?,
+            self.shared(&message.store_host)?,
+            js.number(i64::from(message.flag))?,
+            js.number(message.physical_offset)?,
         ];
-        let object = js.empty_object()?;
-        for (key, value) in self.keys.iter().zip(values) {
-            js.set(object, *key, value?)?;
-        }
-        Ok(object)
-    }
-
-    fn properties(&self, message: &ReceivedMessage) -> napi::Result<JsValue> {
-        let properties = self.js.empty_object()?;
+        self.arguments.clear();
+        self.arguments.extend(fields.map(|field| field.0));
         for (name, value) in &message.properties {
-            self.js
-                .set(properties, self.js.text(name)?, self.js.text(value)?)?;
+            let pair = [self.shared(name)?, js.text(value)?];
+            self.arguments.extend(pair.map(|text| text.0));
         }
-        Ok(properties)
+        let (this, arguments) = (js.undefined()?, &self.arguments);
+        make!(napi_call_function(
+            js.0,
+            this.0,
+            self.factory.raw(),
+            arguments.len(),
+            arguments.as_ptr()
+        ))
     }
 }
 

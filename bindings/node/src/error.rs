@@ -5,16 +5,9 @@ use std::collections::HashSet;
 use std::sync::LazyLock;
 
 use kerolox::facade::{self, Category, Error, ErrorCode, Retry};
-use napi::bindgen_prelude::{Function, FunctionRef};
 use napi_derive::napi;
 
-use crate::convert::{Js, JsValue};
-
-/// `(className, details) => Error`.
-pub(crate) type ErrorFactory<'env> = Function<'env, JsValue, JsValue>;
-
-/// An [`ErrorFactory`] that is kept.
-pub(crate) type ErrorFactoryRef = FunctionRef<JsValue, JsValue>;
+use crate::convert::{FactoryRef, Js, JsValue};
 
 /// What the factory makes an error of.
 #[napi(object, object_from_js = false)]
@@ -33,7 +26,7 @@ pub(crate) struct ErrorDetails {
 }
 
 /// Makes the error object.
-pub(crate) fn to_js(js: Js, factory: &ErrorFactoryRef, error: &Error) -> napi::Result<JsValue> {
+pub(crate) fn to_js(js: Js, factory: &FactoryRef, error: &Error) -> napi::Result<JsValue> {
     let code = error.code();
     let class = match (code, code.category()) {
         (ErrorCode::Timeout, _) => "TimeoutError",

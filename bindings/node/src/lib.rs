@@ -24,12 +24,13 @@ mod testing;
 use napi::Env;
 use napi_derive::napi;
 
-use crate::error::ErrorFactory;
+use crate::convert::Factory;
 
-/// Prepares this environment. `index.js` calls it once, before anything else; `factory` makes the error objects.
+/// Prepares this environment. `index.js` calls it once, before anything else; the factories make
+/// the objects of errors and of received messages.
 #[napi]
-pub fn setup(env: Env, factory: ErrorFactory<'_>) -> napi::Result<()> {
-    completion::Bridge::install(&env, factory)
+pub fn setup(env: Env, errors: Factory<'_>, messages: Factory<'_>) -> napi::Result<()> {
+    completion::Bridge::install(&env, errors, messages)
 }
 
 /// Version of the library.
