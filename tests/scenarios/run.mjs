@@ -135,7 +135,7 @@ const commands = {
   async assigned(w, [name, count]) {
     const deadline = Date.now() + ARRIVAL_MS
     for (;;) {
-      const { length } = w.member(name).assigned().filter(({ topic }) => !topic.startsWith('%RETRY%'))
+      const { length } = w.member(name).assigned()
       if (length === Number(count)) return
       ensure(Date.now() < deadline, `owns ${length} queues`)
       await pause(20)

@@ -126,12 +126,9 @@ class World:
 
     def do_assigned(self, name: str, count: str) -> None:
         deadline = time.monotonic() + ARRIVAL_S
-        while len(owned := self.owned(name)) != int(count):
-            ensure(time.monotonic() < deadline, f"owns {len(owned)} queues")
+        while (owned := len(self.consumers[name].assigned())) != int(count):
+            ensure(time.monotonic() < deadline, f"owns {owned} queues")
             time.sleep(0.02)
-
-    def owned(self, name: str) -> list[kerolox.Queue]:
-        return [q for q in self.consumers[name].assigned() if not q.topic.startswith("%RETRY%")]
 
     def poll(self, name: str, timeout: float) -> list[str]:
         consumer = self.consumers[name]

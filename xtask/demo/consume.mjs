@@ -29,8 +29,7 @@ process.stdin.on('end', () => (running = false)).resume()
 
 let known = -1
 while (running) {
-  // Those of the topic; the group's retry topic has one, too.
-  const { length } = consumer.assigned().filter((queue) => queue.topic === topic)
+  const { length } = consumer.assigned()
   if (length !== known) console.log(`assigned ${(known = length)}`)
   const deliveries = await consumer.poll(256, 100)
   if (deliveries.length === 0) continue

@@ -64,12 +64,9 @@ const STEPS: &[Step] = &[
     step("build", "everything that later steps start or load", build),
     step(
         "unit",
-        "unit, property and per-crate integration tests, examples in the documentation",
+        "unit, property, golden and per-crate integration tests, examples in the documentation",
         unit,
     ),
-    step("golden", "bytes recorded from the reference", |w, run| {
-        suite(w, run, "golden")
-    }),
     step(
         "scenarios",
         "client and servers together, from Rust",
