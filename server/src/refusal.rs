@@ -22,6 +22,11 @@ impl Refusal {
             remark: remark.into(),
         }
     }
+
+    /// The answer.
+    pub(crate) fn into_reply(self) -> Command {
+        Command::response(self.code).with_remark(self.remark)
+    }
 }
 
 impl From<HeaderError> for Refusal {
@@ -45,6 +50,6 @@ pub(crate) fn success() -> Command {
 pub(crate) fn answer(process: impl FnOnce() -> Result<Command, Refusal>) -> Outcome {
     Outcome::Reply(match process() {
         Ok(reply) => reply,
-        Err(Refusal { code, remark }) => Command::response(code).with_remark(remark),
+        Err(refusal) => refusal.into_reply(),
     })
 }

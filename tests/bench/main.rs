@@ -34,7 +34,15 @@ const WORKLOADS: &[Workload] = &[
     },
     Workload {
         name: "send pipelined, binary headers",
-        arguments: &["send", "--connections", "8", "--in-flight", "64", "--header", "binary"],
+        arguments: &[
+            "send",
+            "--connections",
+            "8",
+            "--in-flight",
+            "64",
+            "--header",
+            "binary",
+        ],
         rate: 5.0,
         cpu_us: Some(6.0),
         p50: None,
@@ -48,14 +56,30 @@ const WORKLOADS: &[Workload] = &[
     },
     Workload {
         name: "send batches of 32",
-        arguments: &["send", "--connections", "8", "--in-flight", "8", "--batch", "32"],
+        arguments: &[
+            "send",
+            "--connections",
+            "8",
+            "--in-flight",
+            "8",
+            "--batch",
+            "32",
+        ],
         rate: 1.0,
         cpu_us: None,
         p50: None,
     },
     Workload {
         name: "pull",
-        arguments: &["pull", "--connections", "8", "--in-flight", "8", "--batch", "32"],
+        arguments: &[
+            "pull",
+            "--connections",
+            "8",
+            "--in-flight",
+            "8",
+            "--batch",
+            "32",
+        ],
         rate: 3.0,
         cpu_us: Some(2.0),
         p50: None,
@@ -73,12 +97,23 @@ fn main() -> Result<()> {
     let kerolox = kerolox_tests::ours::program("kerolox")?;
     let chosen: Vec<&Workload> = WORKLOADS
         .iter()
-        .filter(|workload| options.only.as_deref().is_none_or(|only| workload.name.contains(only)))
+        .filter(|workload| {
+            options
+                .only
+                .as_deref()
+                .is_none_or(|only| workload.name.contains(only))
+        })
         .collect();
     if chosen.is_empty() {
         bail!("--only names no workload; there are: {}", names());
     }
-    let ours = measure("ours", &kerolox, kerolox_tests::our_server, &chosen, options.seconds)?;
+    let ours = measure(
+        "ours",
+        &kerolox,
+        kerolox_tests::our_server,
+        &chosen,
+        options.seconds,
+    )?;
     let official = kerolox_tests::official_cluster;
     let reference = measure("official", &kerolox, official, &chosen, options.seconds)?;
     print(&chosen, &ours, &reference);
@@ -97,14 +132,24 @@ fn main() -> Result<()> {
 }
 
 fn names() -> String {
-    WORKLOADS.iter().map(|workload| workload.name).collect::<Vec<_>>().join("; ")
+    WORKLOADS
+        .iter()
+        .map(|workload| workload.name)
+        .collect::<Vec<_>>()
+        .join("; ")
 }
 
 fn options() -> Result<Options> {
-    let mut options = Options { seconds: 5.0, only: None, json: None };
+    let mut options = Options {
+        seconds: 5.0,
+        only: None,
+        json: None,
+    };
     let mut arguments = std::env::args().skip(1);
     while let Some(name) = arguments.next() {
-        let value = arguments.next().with_context(|| format!("{name} needs a value"))?;
+        let value = arguments
+            .next()
+            .with_context(|| format!("{name} needs a value"))?;
         match name.as_str() {
             "--seconds" => options.seconds = value.parse().context("--seconds takes a number")?,
             "--only" => options.only = Some(value),
@@ -123,7 +168,9 @@ fn measure(
     seconds: f64,
 ) -> Result<Vec<Value>> {
     let mut cluster = start()?;
-    let pid = cluster.broker_pid().context("the broker's process is gone")?;
+    let pid = cluster
+        .broker_pid()
+        .context("the broker's process is gone")?;
     let mut results = Vec::new();
     for (index, workload) in workloads.iter().enumerate() {
         eprintln!("== {label}: {}", workload.name);
@@ -141,11 +188,18 @@ fn measure(
             .context("kerolox bench could not be started")?;
         let text = String::from_utf8_lossy(&output.stdout);
         if !output.status.success() {
-            bail!("{label}, {}: {}{text}", workload.name, String::from_utf8_lossy(&output.stderr));
+            bail!(
+                "{label}, {}: {}{text}",
+                workload.name,
+                String::from_utf8_lossy(&output.stderr)
+            );
         }
         eprint!("{}", text.split_once("\n{").map_or("", |(table, _)| table));
         eprintln!();
-        let json = text.find('{').and_then(|at| text.get(at..)).context("no JSON in the output")?;
+        let json = text
+            .find('{')
+            .and_then(|at| text.get(at..))
+            .context("no JSON in the output")?;
         results.push(serde_json::from_str(json)?);
     }
     cluster.stop()?;
@@ -153,7 +207,10 @@ fn measure(
 }
 
 fn number(value: &Value, path: &[&str]) -> f64 {
-    path.iter().fold(value, |value, name| &value[*name]).as_f64().unwrap_or(f64::NAN)
+    path.iter()
+        .fold(value, |value, name| &value[*name])
+        .as_f64()
+        .unwrap_or(f64::NAN)
 }
 
 #[expect(clippy::print_stdout, reason = "the result of a command line tool")]
@@ -167,7 +224,8 @@ fn print(workloads: &[&Workload], ours: &[Value], reference: &[Value]) {
         let rate = [ours, reference].map(|value| number(value, &["messages_per_second"]));
         let cpu = [ours, reference].map(|value| number(value, &["server_cpu_us_per_message"]));
         let p50 = [ours, reference].map(|value| number(value, &["latency_us", "p50"]));
-        let at_most = |limit: Option<f64>| limit.map_or("-".to_owned(), |limit| format!("<= {limit}"));
+        let at_most =
+            |limit: Option<f64>| limit.map_or("-".to_owned(), |limit| format!("<= {limit}"));
         println!(
             "| {} | {:.0} | {:.0} | {:.2} | >= {} | {:.2} | {:.2} | {} | {:.0} | {:.0} | {:.2} | {} |",
             workload.name,

@@ -188,7 +188,8 @@ impl Pool {
             gone.map(|(_, slot)| slot).collect()
         };
         for slot in dropped {
-            slot.close();
+            // A request in flight holds the connection; it ends with the last of them.
+            drop(slot.state.lock().connection.take());
         }
     }
 

@@ -33,7 +33,7 @@ impl Service for Broker {
                 | RequestCode::SEND_MESSAGE_V2
                 | RequestCode::SEND_BATCH_MESSAGE => {
                     if let Err(refusal) = send::prepare(self, &request, index, &mut batch) {
-                        replies.push(command, refusal);
+                        replies.push(command, send::refuse(self, refusal));
                     }
                 }
                 RequestCode::PULL_MESSAGE | RequestCode::LITE_PULL_MESSAGE => {

@@ -13,8 +13,8 @@ use kerolox_protocol::body::topic::DataVersion;
 use kerolox_protocol::message::name;
 use parking_lot::{Mutex, RwLock};
 
-use crate::persist::TableFile;
 use crate::config::BrokerConfig;
+use crate::persist::TableFile;
 use crate::store::disk::Disk;
 
 /// Groups that exist without being created.

@@ -97,10 +97,16 @@ impl Broker {
         disk: Arc<dyn Disk>,
         clock: Arc<dyn Clock>,
     ) -> Result<(Arc<Self>, RecoveryReport), OpenError> {
-        let (store, report) =
-            MessageStore::open(config.store_options(), Arc::clone(&disk), Arc::clone(&clock))?;
+        let (store, report) = MessageStore::open(
+            config.store_options(),
+            Arc::clone(&disk),
+            Arc::clone(&clock),
+        )?;
         let directory = config.store_path_root_dir.join("config");
-        let state = |path: &Path, source| OpenError::State { path: path.display().to_string(), source };
+        let state = |path: &Path, source| OpenError::State {
+            path: path.display().to_string(),
+            source,
+        };
         let now_ms = clock.now_ms();
         let topics = TopicTable::open(&config, &directory, Arc::clone(&disk), now_ms)
             .map_err(|e| state(&directory.join("topics.json"), e))?;
@@ -198,7 +204,9 @@ impl Broker {
 
 impl std::fmt::Debug for Broker {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Broker").field("store_host", &self.store_host).finish_non_exhaustive()
+        f.debug_struct("Broker")
+            .field("store_host", &self.store_host)
+            .finish_non_exhaustive()
     }
 }
 

@@ -13,8 +13,8 @@ use kerolox_protocol::body::offset::ConsumerOffsetTable;
 use kerolox_protocol::body::topic::DataVersion;
 use parking_lot::Mutex;
 
-use crate::persist::TableFile;
 use crate::config::BrokerConfig;
+use crate::persist::TableFile;
 use crate::store::disk::Disk;
 
 type Queues = BTreeMap<i32, i64>;

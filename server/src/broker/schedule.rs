@@ -16,8 +16,8 @@ use parking_lot::Mutex;
 use serde::{Deserialize, Serialize};
 
 use super::Broker;
-use crate::persist::TableFile;
 use crate::config::BrokerConfig;
+use crate::persist::TableFile;
 use crate::store::disk::Disk;
 use crate::store::{GetResult, QueueHandle};
 

@@ -35,6 +35,10 @@ pub struct Request<'a> {
 
 /// What a processor decided.
 #[derive(Debug)]
+#[expect(
+    clippy::large_enum_variant,
+    reason = "there is one a request and it is moved once; a box would be an allocation more"
+)]
 pub enum Outcome {
     /// Answer now. The writer sets opaque id and header encoding from the request.
     Reply(Command),

@@ -121,7 +121,7 @@ pub(super) async fn run(
     idle: Duration,
 ) {
     if let Err(reason) = serve(&mut stream, &session, service.as_ref(), idle).await {
-        tracing::info!(peer = session.peer_text(), %reason, "connection closed");
+        tracing::warn!(peer = session.peer_text(), %reason, "connection closed");
     }
     session.close();
     service.closed(&session);

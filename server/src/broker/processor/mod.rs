@@ -18,8 +18,6 @@ pub(super) mod topic_admin;
 use kerolox_protocol::header::HeaderError;
 use kerolox_protocol::{Command, ResponseCode};
 
-use crate::net::Outcome;
-
 /// A reply without header fields.
 fn reply(code: ResponseCode, remark: impl Into<String>) -> Command {
     Command::response(code).with_remark(remark)
@@ -28,9 +26,4 @@ fn reply(code: ResponseCode, remark: impl Into<String>) -> Command {
 /// The reply to a request whose header can not be read.
 fn malformed(error: &HeaderError) -> Command {
     reply(ResponseCode::SYSTEM_ERROR, error.to_string())
-}
-
-/// [`malformed`] as an outcome.
-fn refused(error: &HeaderError) -> Outcome {
-    Outcome::Reply(malformed(error))
 }

@@ -12,15 +12,16 @@ use kerolox_protocol::command::ResponseHead;
 use kerolox_protocol::header::send::{
     SendMessageRequestHeader, SendMessageRequestHeaderV2, SendMessageResponseHeader,
 };
-use kerolox_protocol::message::properties::{self, Properties};
+use kerolox_protocol::message::properties;
 use kerolox_protocol::message::record::RecordFields;
 use kerolox_protocol::message::{batch, id, name, property, tags};
 use kerolox_protocol::{Command, RequestCode, ResponseCode, SerializeType};
 
-use super::{malformed, reply};
+use super::send_back::Target;
 use crate::broker::Broker;
 use crate::config::BrokerConfig;
 use crate::net::{Replies, Request, Session};
+use crate::refusal::Refusal;
 use crate::store::{AppendBatch, AppendError, Appended, MessageStore, QueueHandle, StoreError};
 
 /// Batches kept for reuse.
@@ -43,6 +44,8 @@ pub(in crate::broker) struct SendBatch {
     acks: Vec<Pending>,
     topic: Option<Arc<TopicConfig>>,
     queue: Option<Arc<QueueHandle>>,
+    /// A send of this batch made its topic: clients look for its route next.
+    has_new_topic: bool,
     text: String,
 }
 
@@ -75,6 +78,7 @@ impl SendBatch {
             acks: Vec::new(),
             topic: None,
             queue: None,
+            has_new_topic: false,
             text: String::new(),
         }
     }
@@ -84,6 +88,7 @@ impl SendBatch {
         self.acks.clear();
         self.topic = None;
         self.queue = None;
+        self.has_new_topic = false;
     }
 }
 
@@ -106,7 +111,7 @@ pub(in crate::broker) fn prepare(
     request: &Request<'_>,
     index: usize,
     batch: &mut SendBatch,
-) -> Result<(), Command> {
+) -> Result<(), Refusal> {
     let command = request.command;
     let is_long = command.request_code() == RequestCode::SEND_MESSAGE;
     let header: SendMessageRequestHeaderV2<'_> = if is_long {
@@ -115,9 +120,8 @@ pub(in crate::broker) fn prepare(
             .map(Into::into)
     } else {
         command.header()
-    }
-    .map_err(|error| refuse(broker, malformed(&error)))?;
-    prepare_header(broker, request, &header, index, batch).map_err(|answer| refuse(broker, answer))
+    }?;
+    prepare_header(broker, request, &header, index, batch)
 }
 
 fn prepare_header(
@@ -126,12 +130,12 @@ fn prepare_header(
     header: &SendMessageRequestHeaderV2<'_>,
     index: usize,
     batch: &mut SendBatch,
-) -> Result<(), Command> {
+) -> Result<(), Refusal> {
     let topic = topic(broker, request, header, batch)?;
     let queues = topic.write_queue_nums.max(topic.read_queue_nums);
     let queue_id = match header.queue_id {
         id if id >= queues => {
-            return Err(reply(
+            return Err(Refusal::new(
                 ResponseCode::INVALID_PARAMETER,
                 format!(
                     "request queueId[{id}] is illegal, topic {} has {queues} queues; Producer: {}",
@@ -185,7 +189,7 @@ fn prepare_header(
             },
             tags_code,
         )
-        .map_err(|error| reply_for(&error))?;
+        .map_err(|error| refusal_for(&error))?;
     batch.acks.push(Pending {
         request: index,
         first,
@@ -203,8 +207,8 @@ fn prepare_batch(
     queue_id: i32,
     index: usize,
     batch: &mut SendBatch,
-) -> Result<(), Command> {
-    let illegal = |what: &str| reply(ResponseCode::MESSAGE_ILLEGAL, what.to_owned());
+) -> Result<(), Refusal> {
+    let illegal = |what: &str| Refusal::new(ResponseCode::MESSAGE_ILLEGAL, what.to_owned());
     if header.topic.len() > name::MAX_TOPIC_BYTES {
         return Err(illegal("the topic of a batch is longer than 127 bytes"));
     }
@@ -247,9 +251,9 @@ fn push_elements(
     queue_id: i32,
     queue: &Arc<QueueHandle>,
     batch: &mut SendBatch,
-) -> Result<(), Command> {
+) -> Result<(), Refusal> {
     if request.command.body.len() > broker.config.max_message_size {
-        return Err(reply(
+        return Err(Refusal::new(
             ResponseCode::MESSAGE_ILLEGAL,
             format!(
                 "the batch has {} bytes, maxMessageSize allows {}",
@@ -260,15 +264,15 @@ fn push_elements(
     }
     for element in batch::elements(&request.command.body) {
         let element = element.map_err(|error| {
-            reply(
+            Refusal::new(
                 ResponseCode::MESSAGE_ILLEGAL,
                 format!("the batch can not be read: {error}"),
             )
         })?;
-        let marks = marks(&element.properties);
+        let marks = marks(element.properties);
         unsupported(&marks)?;
         if marks.delay_level > 0 {
-            return Err(reply(
+            return Err(Refusal::new(
                 ResponseCode::MESSAGE_ILLEGAL,
                 "a message of a batch is delayed",
             ));
@@ -294,11 +298,11 @@ fn push_elements(
                     reconsume_times: header.reconsume_times.unwrap_or_default(),
                     prepared_transaction_offset: 0,
                     body: element.body,
-                    properties: &[&element.properties, &broker.stamp, &batch.text],
+                    properties: &[element.properties, &broker.stamp, &batch.text],
                 },
                 tags_code,
             )
-            .map_err(|error| reply_for(&error))?;
+            .map_err(|error| refusal_for(&error))?;
     }
     Ok(())
 }
@@ -309,7 +313,7 @@ fn topic(
     request: &Request<'_>,
     header: &SendMessageRequestHeaderV2<'_>,
     batch: &mut SendBatch,
-) -> Result<Arc<TopicConfig>, Command> {
+) -> Result<Arc<TopicConfig>, Refusal> {
     if let Some(topic) = batch
         .topic
         .as_ref()
@@ -319,16 +323,19 @@ fn topic(
     }
     let topic = match broker.topics.get(header.topic) {
         Some(topic) => topic,
-        None => create_topic(broker, request, header)?,
+        None => {
+            batch.has_new_topic = true;
+            create_topic(broker, request, header)?
+        }
     };
     if !name::is_send_allowed(header.topic) {
-        return Err(reply(
+        return Err(Refusal::new(
             ResponseCode::NO_PERMISSION,
             format!("Sending message to topic[{}] is forbidden.", header.topic),
         ));
     }
     if !perm::is_writable(broker.config.broker_permission) && topic.order {
-        return Err(reply(
+        return Err(Refusal::new(
             ResponseCode::NO_PERMISSION,
             format!(
                 "the broker[{}] sending message is forbidden",
@@ -345,11 +352,11 @@ fn create_topic(
     broker: &Broker,
     request: &Request<'_>,
     header: &SendMessageRequestHeaderV2<'_>,
-) -> Result<Arc<TopicConfig>, Command> {
+) -> Result<Arc<TopicConfig>, Refusal> {
     name::check_topic(header.topic)
-        .map_err(|error| reply(ResponseCode::INVALID_PARAMETER, error.to_string()))?;
+        .map_err(|error| Refusal::new(ResponseCode::INVALID_PARAMETER, error.to_string()))?;
     if !name::is_send_allowed(header.topic) {
-        return Err(reply(
+        return Err(Refusal::new(
             ResponseCode::NO_PERMISSION,
             format!("Sending message to topic[{}] is forbidden.", header.topic),
         ));
@@ -363,7 +370,7 @@ fn create_topic(
             0,
             request.now_ms,
         )
-        .map_err(|remark| reply(ResponseCode::TOPIC_NOT_EXIST, remark))
+        .map_err(|remark| Refusal::new(ResponseCode::TOPIC_NOT_EXIST, remark))
 }
 
 fn queue(
@@ -371,7 +378,7 @@ fn queue(
     topic: &str,
     queue_id: i32,
     batch: &mut SendBatch,
-) -> Result<Arc<QueueHandle>, Command> {
+) -> Result<Arc<QueueHandle>, Refusal> {
     if let Some(queue) = batch
         .queue
         .as_ref()
@@ -382,7 +389,7 @@ fn queue(
     let queue = broker
         .store
         .queue(topic, queue_id)
-        .map_err(|error| reply_for(&error))?;
+        .map_err(|error| refusal_for(&error))?;
     batch.queue = Some(Arc::clone(&queue));
     Ok(queue)
 }
@@ -415,15 +422,15 @@ fn marks(text: &str) -> Marks<'_> {
 }
 
 /// Refuses what this broker can not do yet, instead of storing it as something else.
-fn unsupported(marks: &Marks<'_>) -> Result<(), Command> {
+fn unsupported(marks: &Marks<'_>) -> Result<(), Refusal> {
     if marks.transaction {
-        return Err(reply(
+        return Err(Refusal::new(
             ResponseCode::NO_PERMISSION,
             "transaction messages are not supported by this broker, send without TRAN_MSG",
         ));
     }
     if marks.timer && marks.delay_level == 0 {
-        return Err(reply(
+        return Err(Refusal::new(
             ResponseCode::SYSTEM_ERROR,
             "timer message is not enabled on this broker (timerWheelEnable), use a delay level",
         ));
@@ -439,24 +446,23 @@ impl SendBatch {
         answered_queue: i32,
         queue: &Arc<QueueHandle>,
         fields: &RecordFields<'_>,
-        properties: &Properties,
-        delay_ms: Option<i64>,
+        target: &Target,
         unique: String,
-    ) -> Result<(), Command> {
-        let text = properties.to_text();
+    ) -> Result<(), Refusal> {
+        let text = target.properties.to_text();
         let fields = RecordFields {
             properties: &[&text],
             ..*fields
         };
-        let pushed = match delay_ms {
+        let pushed = match target.delay_ms {
             Some(delay_ms) => self.records.push_delayed(queue, &fields, delay_ms),
             None => self.records.push(
                 queue,
                 &fields,
-                tags::tags_code(properties.get(property::TAGS)),
+                tags::tags_code(target.properties.get(property::TAGS)),
             ),
         };
-        let first = pushed.map_err(|error| reply_for(&error))?;
+        let first = pushed.map_err(|error| refusal_for(&error))?;
         let unique = Some(unique);
         self.acks.push(Pending {
             request: index,
@@ -499,7 +505,7 @@ pub(in crate::broker) fn append(
             Err(error) => {
                 replies.push(
                     command,
-                    refuse(broker, reply_for(&StoreError::Append(error))),
+                    refuse(broker, refusal_for(&StoreError::Append(error))),
                 );
                 continue;
             }
@@ -522,6 +528,20 @@ pub(in crate::broker) fn append(
                 queue_offset,
                 transaction_id: transaction_id.map(str::to_owned),
             });
+            continue;
+        }
+        if batch.has_new_topic {
+            let header = answer(
+                broker,
+                &msg_id,
+                pending.queue_id,
+                queue_offset,
+                transaction_id,
+            );
+            let reply = Command::reply_to(command, ResponseCode::SUCCESS).with_header(&header);
+            if let Some(reply) = broker.topics.changes().reply_when_known(session, reply) {
+                replies.push(command, reply);
+            }
             continue;
         }
         let head = ResponseHead {
@@ -616,9 +636,9 @@ fn stored(
     first.ok_or(AppendError::Closed)
 }
 
-/// A refusal with the fields that clients expect of every answer to a send.
-fn refuse(broker: &Broker, answer: Command) -> Command {
-    let mut answer = answer;
+/// The answer to a send that is refused, with the fields that clients expect of every answer to a send.
+pub(in crate::broker) fn refuse(broker: &Broker, refusal: Refusal) -> Command {
+    let mut answer = refusal.into_reply();
     answer
         .ext
         .set(property::MSG_REGION, &broker.config.region_id);
@@ -627,7 +647,7 @@ fn refuse(broker: &Broker, answer: Command) -> Command {
 }
 
 /// The response code and remark of a record that was not stored. Source: store.md 5.5.
-pub(super) fn reply_for(error: &StoreError) -> Command {
+pub(super) fn refusal_for(error: &StoreError) -> Refusal {
     let code = match error {
         StoreError::MessageIllegal { .. } | StoreError::PropertiesTooLong { .. } => {
             ResponseCode::MESSAGE_ILLEGAL
@@ -637,5 +657,5 @@ pub(super) fn reply_for(error: &StoreError) -> Command {
         StoreError::Append(AppendError::QueueDeleted) => ResponseCode::TOPIC_NOT_EXIST,
         _ => ResponseCode::SERVICE_NOT_AVAILABLE,
     };
-    reply(code, error.to_string())
+    Refusal::new(code, error.to_string())
 }

@@ -14,23 +14,23 @@ use kerolox_protocol::header::send::{
 use kerolox_protocol::message::properties::Properties;
 use kerolox_protocol::message::record::{self, RecordFields};
 use kerolox_protocol::message::{MessageExt, name, property, tags};
-use kerolox_protocol::{Command, ResponseCode, version};
+use kerolox_protocol::{ResponseCode, version};
 
-use super::send::{SendBatch, reply_for};
-use super::{refused, reply};
+use super::send::{SendBatch, refusal_for};
 use crate::broker::Broker;
 use crate::net::{Outcome, Request};
+use crate::refusal::{Refusal, answer, success};
 use crate::store::StoreError;
 
 /// Delay level of the first retry: 10 s.
 const FIRST_RETRY_LEVEL: i32 = 3;
 
 /// Where a message goes and what it carries.
-struct Target {
+pub(super) struct Target {
     topic: String,
     queue_id: i32,
-    properties: Properties,
-    delay_ms: Option<i64>,
+    pub(super) properties: Properties,
+    pub(super) delay_ms: Option<i64>,
 }
 
 impl Target {
@@ -70,7 +70,7 @@ pub(super) fn prepare_rewritten(
     queue_id: i32,
     index: usize,
     batch: &mut SendBatch,
-) -> Result<(), Command> {
+) -> Result<(), Refusal> {
     let mut properties = Properties::from_text(header.properties.unwrap_or_default());
     properties.remove(property::POP_CK);
     properties.set(property::MSG_REGION, broker.config.region_id.clone());
@@ -101,7 +101,7 @@ pub(super) fn prepare_rewritten(
     let queue = broker
         .store
         .queue(&target.topic, target.queue_id)
-        .map_err(|error| reply_for(&error))?;
+        .map_err(|error| refusal_for(&error))?;
     let fields = RecordFields {
         topic: &target.topic,
         queue_id: target.queue_id,
@@ -115,16 +115,7 @@ pub(super) fn prepare_rewritten(
         body: &request.command.body,
         properties: &[],
     };
-    let properties = &target.properties;
-    batch.push_rewritten(
-        index,
-        queue_id,
-        &queue,
-        &fields,
-        properties,
-        target.delay_ms,
-        unique,
-    )
+    batch.push_rewritten(index, queue_id, &queue, &fields, &target, unique)
 }
 
 /// A consumer that sends a retry itself: too many tries go to the dead letter topic.
@@ -134,9 +125,9 @@ fn dead_letter_if_worn_out(
     header: &SendMessageRequestHeaderV2<'_>,
     group: &str,
     target: &mut Target,
-) -> Result<(), Command> {
+) -> Result<(), Refusal> {
     let Some(config) = broker.groups.find(group, request.now_ms) else {
-        return Err(reply(
+        return Err(Refusal::new(
             ResponseCode::SUBSCRIPTION_GROUP_NOT_EXIST,
             format!("subscription group [{group}] does not exist"),
         ));
@@ -162,33 +153,26 @@ fn dead_letter_if_worn_out(
 
 /// CONSUMER_SEND_MSG_BACK: another try later, or the dead letter topic.
 pub(in crate::broker) fn consumer_send_msg_back(broker: &Broker, request: &Request<'_>) -> Outcome {
-    let header = match request
-        .command
-        .header::<ConsumerSendMsgBackRequestHeader<'_>>()
-    {
-        Ok(header) => header,
-        Err(error) => return refused(&error),
-    };
-    match send_back(broker, request, &header) {
-        Ok(()) => Outcome::Reply(Command::response(ResponseCode::SUCCESS)),
-        Err(answer) => Outcome::Reply(answer),
-    }
+    answer(|| {
+        send_back(broker, request, &request.command.header()?)?;
+        Ok(success())
+    })
 }
 
 fn send_back(
     broker: &Broker,
     request: &Request<'_>,
     header: &ConsumerSendMsgBackRequestHeader<'_>,
-) -> Result<(), Command> {
+) -> Result<(), Refusal> {
     let group = header.group;
     let Some(config) = broker.groups.find(group, request.now_ms) else {
-        return Err(reply(
+        return Err(Refusal::new(
             ResponseCode::SUBSCRIPTION_GROUP_NOT_EXIST,
             format!("subscription group [{group}] does not exist"),
         ));
     };
     if !perm::is_writable(broker.config.broker_permission) {
-        return Err(reply(
+        return Err(Refusal::new(
             ResponseCode::NO_PERMISSION,
             format!(
                 "the broker[{}] sending message is forbidden",
@@ -200,7 +184,7 @@ fn send_back(
         return Ok(());
     }
     let missing = || {
-        reply(
+        Refusal::new(
             ResponseCode::SYSTEM_ERROR,
             format!("look message by offset failed, {}", header.offset),
         )
@@ -235,7 +219,7 @@ fn send_back(
             .topics
             .create_on_send_back(&topic, queues, perm::READ | perm::WRITE, request.now_ms);
     if !perm::is_writable(kept.perm) {
-        return Err(reply(
+        return Err(Refusal::new(
             ResponseCode::NO_PERMISSION,
             format!("the topic[{topic}] sending message is forbidden"),
         ));
@@ -258,7 +242,7 @@ fn send_back(
             &target.properties,
             target.delay_ms,
         )
-        .map_err(|error| reply_for(&error))
+        .map_err(|error| refusal_for(&error))
 }
 
 impl Broker {
