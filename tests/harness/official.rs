@@ -48,6 +48,8 @@ pub fn official_cluster_with(settings: &[(&str, &str)]) -> anyhow::Result<Cluste
     Ok(cluster)
 }
 
+/// Our settings. The last two keep the broker from answering "broker busy" to sends that waited for 200 ms, which they
+/// do on a machine under load.
 fn write_configuration(cluster: &Cluster, settings: &[(&str, &str)]) -> anyhow::Result<()> {
     let dir = cluster.dir();
     fs::create_dir_all(dir.join("home/conf"))?;
@@ -63,7 +65,8 @@ fn write_configuration(cluster: &Cluster, settings: &[(&str, &str)]) -> anyhow::
         "brokerClusterName=DefaultCluster\nbrokerName=broker-a\nbrokerId=0\nbrokerIP1=127.0.0.1\n\
          bindAddress=127.0.0.1\nlistenPort={port}\nhaListenPort={ha}\nnamesrvAddr={namesrv}\n\
          storePathRootDir={store}\nstorePathCommitLog={store}/commitlog\n\
-         mappedFileSizeCommitLog=134217728\nenablePropertyFilter=true\n",
+         mappedFileSizeCommitLog=134217728\nenablePropertyFilter=true\n\
+         waitTimeMillsInSendQueue=60000\nosPageCacheBusyTimeOutMills=60000\n",
         port = cluster.broker.port(),
         ha = cluster.broker.port() + 1,
         namesrv = cluster.namesrv,
