@@ -15,7 +15,7 @@
 
 pub mod body;
 pub mod code;
-pub mod codec;
+mod codec;
 pub mod command;
 pub mod ext;
 pub mod frame;

@@ -2,10 +2,10 @@
 //! The broker: topics, groups, offsets and clients around a [`crate::store`].
 //!
 //! Its logic is synchronous and deterministic: a processor is a function from request, state and `now` to an outcome,
-//! requests that wait are parked as data ([`long_poll`], [`flush_wait`]), and timers are data driven by
+//! requests that wait are parked as data (`long_poll`, `flush_wait`), and timers are data driven by
 //! [`Broker::tick`]. No tokio, no sockets, no threads of its own.
 //!
-//! The way of a request: [`dispatch`] (one `match`) -> `processor/*` -> [`crate::store`] -> [`crate::net::Replies`].
+//! The way of a request: `dispatch` (one `match`) -> `processor/*` -> [`crate::store`] -> [`crate::net::Replies`].
 
 mod dispatch;
 mod flush_wait;

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //! Step "reply" of the data's way: collects the answers of one read for one vectored write.
 //!
-//! Before it: the processors. After it: [`super::session`], which writes [`Replies::segments`]. Heads and small
+//! Before it: the processors. After it: [`super::session`], which writes them. Heads and small
 //! bodies share one buffer; larger bodies stay where they are (a mapped file, usually) and are not copied.
 
 use std::collections::VecDeque;

@@ -19,51 +19,51 @@ pub enum Flush {
 /// Options of a [`super::MessageStore`].
 #[derive(Clone, Debug)]
 pub struct StoreOptions {
-    /// Root of all files [storePathRootDir].
+    /// Root of all files (`storePathRootDir`).
     pub root_dir: PathBuf,
-    /// Directory of the commit log [storePathCommitLog]; `<root>/commitlog` if `None`.
+    /// Directory of the commit log (`storePathCommitLog`); `<root>/commitlog` if `None`.
     pub commit_log_dir: Option<PathBuf>,
-    /// Length of a commit-log segment, bytes [mappedFileSizeCommitLog].
+    /// Length of a commit-log segment, bytes (`mappedFileSizeCommitLog`).
     pub commit_log_file_size: u64,
-    /// Length of a consume-queue segment, bytes, rounded up to whole units [mappedFileSizeConsumeQueue].
+    /// Length of a consume-queue segment, bytes, rounded up to whole units (`mappedFileSizeConsumeQueue`).
     pub consume_queue_file_size: u64,
-    /// [flushDiskType].
+    /// (`flushDiskType`).
     pub flush: Flush,
-    /// Longest body, bytes; a record may have 64 KiB more [maxMessageSize].
+    /// Longest body, bytes; a record may have 64 KiB more (`maxMessageSize`).
     pub max_message_size: usize,
-    /// Age at which segments are removed, hours [fileReservedTime].
+    /// Age at which segments are removed, hours (`fileReservedTime`).
     pub file_reserved_time_h: u64,
-    /// Local hours at which expired segments are removed, `;` between them [deleteWhen].
+    /// Local hours at which expired segments are removed, `;` between them (`deleteWhen`).
     pub delete_when: String,
-    /// Delay levels from 1, milliseconds [messageDelayLevel].
+    /// Delay levels from 1, milliseconds (`messageDelayLevel`).
     pub delay_levels_ms: Vec<i64>,
-    /// Between flushes of the log under [`Flush::Async`], milliseconds [flushIntervalCommitLog].
+    /// Between flushes of the log under [`Flush::Async`], milliseconds (`flushIntervalCommitLog`).
     pub flush_interval_commit_log_ms: i64,
-    /// Between flushes of the consume queues, milliseconds [flushIntervalConsumeQueue].
+    /// Between flushes of the consume queues, milliseconds (`flushIntervalConsumeQueue`).
     pub flush_interval_consume_queue_ms: i64,
-    /// Between passes of the cleaner, milliseconds [cleanResourceInterval].
+    /// Between passes of the cleaner, milliseconds (`cleanResourceInterval`).
     pub clean_resource_interval_ms: i64,
-    /// Most segments removed in one pass [deleteFileBatchMax].
+    /// Most segments removed in one pass (`deleteFileBatchMax`).
     pub delete_file_batch_max: usize,
-    /// Share of the partition in percent above which expired segments are removed at any hour [diskMaxUsedSpaceRatio].
+    /// Share of the partition in percent above which expired segments are removed at any hour (`diskMaxUsedSpaceRatio`).
     pub disk_max_used_space_ratio: u64,
-    /// Share in percent above which segments are removed before they expire [diskSpaceCleanForciblyRatio].
+    /// Share in percent above which segments are removed before they expire (`diskSpaceCleanForciblyRatio`).
     pub disk_space_clean_forcibly_ratio: u64,
-    /// Share in percent above which messages are refused [diskSpaceWarningLevelRatio].
+    /// Share in percent above which messages are refused (`diskSpaceWarningLevelRatio`).
     pub disk_space_warning_level_ratio: u64,
-    /// Whether segments may be removed before they expire [cleanFileForciblyEnable].
+    /// Whether segments may be removed before they expire (`cleanFileForciblyEnable`).
     pub clean_file_forcibly: bool,
-    /// Most bytes one read returns while they are likely in memory [maxTransferBytesOnMessageInMemory].
+    /// Most bytes one read returns while they are likely in memory (`maxTransferBytesOnMessageInMemory`).
     pub max_transfer_bytes_in_memory: usize,
-    /// Most messages one read returns while they are likely in memory [maxTransferCountOnMessageInMemory].
+    /// Most messages one read returns while they are likely in memory (`maxTransferCountOnMessageInMemory`).
     pub max_transfer_count_in_memory: usize,
-    /// As above, once they likely are not [maxTransferBytesOnMessageInDisk].
+    /// As above, once they likely are not (`maxTransferBytesOnMessageInDisk`).
     pub max_transfer_bytes_in_disk: usize,
-    /// As above [maxTransferCountOnMessageInDisk].
+    /// As above (`maxTransferCountOnMessageInDisk`).
     pub max_transfer_count_in_disk: usize,
-    /// Share of memory in percent that the newest messages are thought to fill [accessMessageInMemoryMaxRatio].
+    /// Share of memory in percent that the newest messages are thought to fill (`accessMessageInMemoryMaxRatio`).
     pub access_message_in_memory_max_ratio: u64,
-    /// Most consume-queue bytes one read examines [maxFilterMessageSize].
+    /// Most consume-queue bytes one read examines (`maxFilterMessageSize`).
     pub max_filter_message_size: usize,
 }
 
