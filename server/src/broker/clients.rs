@@ -6,7 +6,7 @@
 
 mod group;
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
 
@@ -179,19 +179,15 @@ impl ClientTable {
 
     /// Ids of the group's clients in the order of their connections.
     pub fn consumer_ids(&self, group: &str) -> Vec<String> {
-        let mut ids: Vec<String> = Vec::new();
-        for member in self
-            .consumers
-            .read()
-            .get(group)
-            .map(|group| group.members())
-            .unwrap_or_default()
-        {
-            if !ids.contains(&member.client_id) {
-                ids.push(member.client_id);
-            }
-        }
-        ids
+        let consumers = self.consumers.read();
+        let members = consumers.get(group).map(|group| group.members());
+        // In order, so that the answer does not depend on who connected first.
+        let ids: BTreeSet<String> = members
+            .into_iter()
+            .flatten()
+            .map(|member| member.client_id)
+            .collect();
+        ids.into_iter().collect()
     }
 
     /// Consumer groups that subscribe to a topic.

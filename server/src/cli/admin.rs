@@ -6,6 +6,7 @@ mod topic;
 
 use anyhow::{Context, Result};
 use kerolox::admin::{Admin, AdminOptions};
+use tracing_subscriber::filter::LevelFilter;
 
 use super::log;
 
@@ -44,7 +45,7 @@ enum Command {
 /// # Errors
 /// What a server answers, or that it can not be reached.
 pub fn run(args: &Args) -> Result<()> {
-    log("error");
+    log(LevelFilter::ERROR);
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()

@@ -4,6 +4,7 @@
 use std::path::PathBuf;
 
 use anyhow::Result;
+use tracing_subscriber::filter::LevelFilter;
 
 use super::{log, say, stop_signal};
 use crate::config::{BrokerConfig, Settings, loopback_remark};
@@ -50,7 +51,7 @@ pub struct Args {
 /// # Errors
 /// A setting, the address or the store's directory can not be used.
 pub fn run(args: &Args) -> Result<()> {
-    log("info");
+    log(LevelFilter::INFO);
     let mut config = BrokerConfig::default();
     let mut remarks = match &args.config_file {
         Some(file) => config.apply_file(file)?,

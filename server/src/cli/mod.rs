@@ -10,7 +10,9 @@ use std::io::{IsTerminal, Write};
 use std::process::ExitCode;
 
 use tokio::signal::unix::{SignalKind, signal};
-use tracing_subscriber::EnvFilter;
+use tracing_subscriber::filter::{LevelFilter, Targets};
+use tracing_subscriber::layer::SubscriberExt;
+use tracing_subscriber::util::SubscriberInitExt;
 
 /// Runs a program: its error becomes one line on standard error and a failing exit code.
 pub fn run(program: impl FnOnce() -> anyhow::Result<()>) -> ExitCode {
@@ -44,12 +46,15 @@ fn is_broken_pipe(error: &anyhow::Error) -> bool {
 }
 
 /// Logs go to standard error; `KEROLOX_LOG` says which, for example `debug` or `kerolox_server::store=trace`.
-fn log(default: &str) {
-    let filter = EnvFilter::try_from_env("KEROLOX_LOG").unwrap_or_else(|_| EnvFilter::new(default));
-    let subscriber = tracing_subscriber::fmt()
-        .with_env_filter(filter)
+fn log(default: LevelFilter) {
+    let wanted = std::env::var("KEROLOX_LOG").ok();
+    let filter = wanted.and_then(|wanted| wanted.parse::<Targets>().ok());
+    let lines = tracing_subscriber::fmt::layer()
         .with_ansi(std::io::stderr().is_terminal())
         .with_writer(std::io::stderr);
+    let subscriber = tracing_subscriber::registry()
+        .with(filter.unwrap_or_else(|| Targets::new().with_default(default)))
+        .with(lines);
     // A subscriber that is already there stays.
     drop(subscriber.try_init());
 }

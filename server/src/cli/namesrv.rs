@@ -4,6 +4,7 @@
 use std::path::PathBuf;
 
 use anyhow::Result;
+use tracing_subscriber::filter::LevelFilter;
 
 use super::{log, say, stop_signal};
 use crate::config::{NamesrvConfig, Settings, loopback_remark};
@@ -28,7 +29,7 @@ pub struct Args {
 /// # Errors
 /// A setting or the address can not be used.
 pub fn run(args: &Args) -> Result<()> {
-    log("info");
+    log(LevelFilter::INFO);
     let mut config = NamesrvConfig::default();
     let mut remarks = match &args.config_file {
         Some(file) => config.apply_file(file)?,

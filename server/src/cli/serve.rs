@@ -4,6 +4,7 @@
 use std::path::PathBuf;
 
 use anyhow::{Context, Result};
+use tracing_subscriber::filter::LevelFilter;
 
 use super::{log, say, stop_signal};
 use crate::config::ConfigError;
@@ -31,7 +32,7 @@ pub struct Args {
 /// # Errors
 /// A setting, an address or the directory can not be used.
 pub fn run(args: &Args) -> Result<()> {
-    log("warn");
+    log(LevelFilter::WARN);
     let settings = args.settings.iter().map(|text| match text.split_once('=') {
         Some((key, value)) => Ok((key.trim().to_owned(), value.trim().to_owned())),
         None => Err(ConfigError::invalid("--set", text, "KEY=VALUE")),
