@@ -10,9 +10,7 @@ use kerolox_tests::cluster::{Cluster, Kind};
 use kerolox_tests::tools::say;
 use kerolox_tests::{ours, programs, tools, wait_for};
 
-use crate::{PROGRAM, start};
-
-const TOPIC: &str = "made_by_mqadmin";
+use crate::{PROGRAM, shared};
 
 /// Whose `mqadmin`.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -26,6 +24,14 @@ impl Tool {
         match self {
             Self::Official => "official mqadmin",
             Self::Ours => "our mqadmin",
+        }
+    }
+
+    /// The topic it makes; the tools share servers.
+    const fn topic(self) -> &'static str {
+        match self {
+            Self::Official => "made_by_official_mqadmin",
+            Self::Ours => "made_by_our_mqadmin",
         }
     }
 
@@ -67,6 +73,7 @@ fn row<'a>(table: &'a str, first: &str) -> anyhow::Result<Vec<&'a str>> {
 }
 
 fn check(tool: Tool, cluster: &Cluster) -> anyhow::Result<()> {
+    let topic = tool.topic();
     let broker = cluster.broker_addr().to_string();
     let list = output(tool, cluster, &["clusterList"])?;
     let header: Vec<_> = list
@@ -90,7 +97,7 @@ fn check(tool: Tool, cluster: &Cluster) -> anyhow::Result<()> {
         "broker id and address in\n{list}"
     );
 
-    let options = ["-c", "DefaultCluster", "-t", TOPIC, "-r", "6", "-w", "5"];
+    let options = ["-c", "DefaultCluster", "-t", topic, "-r", "6", "-w", "5"];
     let made = output(tool, cluster, &[&["updateTopic"], &options[..]].concat())?;
     ensure!(
         made.contains(&format!("create topic to {broker} success.")),
@@ -101,7 +108,7 @@ fn check(tool: Tool, cluster: &Cluster) -> anyhow::Result<()> {
         .find(|line| line.starts_with("TopicConfig ["))
         .context("the configuration")?;
     for part in [
-        &format!("topicName={TOPIC}"),
+        &format!("topicName={topic}"),
         "readQueueNums=6",
         "writeQueueNums=5",
         "perm=RW-",
@@ -110,14 +117,14 @@ fn check(tool: Tool, cluster: &Cluster) -> anyhow::Result<()> {
     }
 
     let topics = output(tool, cluster, &["topicList"])?;
-    for topic in [TOPIC, "TBW102", "SELF_TEST_TOPIC"] {
+    for wanted in [topic, "TBW102", "SELF_TEST_TOPIC"] {
         ensure!(
             topics.lines().any(|line| line.trim() == topic),
-            "{topic} in\n{topics}"
+            "{wanted} in\n{topics}"
         );
     }
 
-    let route = output(tool, cluster, &["topicRoute", "-t", TOPIC])?;
+    let route = output(tool, cluster, &["topicRoute", "-t", topic])?;
     let from = route.find('{').context("JSON")?;
     // The reference prints unquoted keys of maps; what matters has none.
     let compact: String = route[from..].split_whitespace().collect();
@@ -135,18 +142,19 @@ fn check(tool: Tool, cluster: &Cluster) -> anyhow::Result<()> {
 
 /// Deletes the topic; it has to be gone from the list.
 fn delete(tool: Tool, cluster: &Cluster) -> anyhow::Result<()> {
+    let topic = tool.topic();
     let deleted = output(
         tool,
         cluster,
-        &["deleteTopic", "-c", "DefaultCluster", "-t", TOPIC],
+        &["deleteTopic", "-c", "DefaultCluster", "-t", topic],
     )?;
     ensure!(
-        deleted.contains(&format!("delete topic [{TOPIC}]")),
+        deleted.contains(&format!("delete topic [{topic}]")),
         "{deleted}"
     );
     wait_for("topic list without the topic", PROGRAM, || {
         let topics = output(tool, cluster, &["topicList"]).ok()?;
-        (!topics.lines().any(|line| line.trim() == TOPIC)).then_some(())
+        (!topics.lines().any(|line| line.trim() == topic)).then_some(())
     })
 }
 
@@ -156,9 +164,9 @@ fn run(tool: Tool, kind: Kind, steps: &[fn(Tool, &Cluster) -> anyhow::Result<()>
     if needs_java && tools::missing(&what, &["java", "mvn"]) {
         return;
     }
-    let cluster = start(kind);
+    let cluster = shared(kind);
     for step in steps {
-        if let Err(error) = step(tool, &cluster) {
+        if let Err(error) = step(tool, cluster) {
             panic!("{what}: {error:?}\n{}", cluster.logs());
         }
     }
@@ -191,8 +199,8 @@ fn official_mqadmin_names_the_error_of_an_unknown_topic() {
     if tools::missing(what, &["java", "mvn"]) {
         return;
     }
-    let cluster = start(Kind::Ours);
-    let text = unknown_topic(&cluster, cluster.namesrv_addr()).expect("the tool runs");
+    let cluster = shared(Kind::Ours);
+    let text = unknown_topic(cluster, cluster.namesrv_addr()).expect("the tool runs");
     assert!(text.contains("CODE: 17"), "{text}");
     say(&format!("{what}: ok"));
 }

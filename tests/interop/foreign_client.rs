@@ -7,7 +7,7 @@ use anyhow::ensure;
 use kerolox_tests::cluster::Kind;
 use kerolox_tests::{programs, tools};
 
-use crate::{PROGRAM, assert_all_ok, start};
+use crate::{PROGRAM, assert_all_ok, shared, start};
 
 const JAVA_TOOLS: &[&str] = &["java", "javac", "mvn"];
 
@@ -115,7 +115,7 @@ fn go_and_node(kind: Kind) {
     }
     let with_go = !tools::missing(&format!("Go client against {name}"), &["go"]);
     let with_node = !tools::missing(&format!("ali-ons against {name}"), &["node", "npm"]);
-    let cluster = start(kind);
+    let cluster = shared(kind);
     let namesrv = cluster.namesrv_addr().to_string();
     let run = |client: &str, prefix: &str, command: anyhow::Result<Command>| {
         let dir = cluster.dir();
@@ -135,10 +135,10 @@ fn go_and_node(kind: Kind) {
         run("ali-ons", "node", programs::node_client())
     });
     if let Some(reports) = node {
-        assert_all_ok("ali-ons 3.12.0", kind, &cluster, NODE, &reports);
+        assert_all_ok("ali-ons 3.12.0", kind, cluster, NODE, &reports);
     }
     if let Some(reports) = go {
-        assert_all_ok("Go client 2.1.2", kind, &cluster, GO, &reports);
+        assert_all_ok("Go client 2.1.2", kind, cluster, GO, &reports);
     }
 }
 

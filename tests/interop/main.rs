@@ -11,6 +11,7 @@ mod foreign_client;
 mod route;
 mod rust_client;
 
+use std::sync::OnceLock;
 use std::time::Duration;
 
 use kerolox_tests::cluster::{Cluster, Kind};
@@ -26,6 +27,18 @@ fn start(kind: Kind) -> Cluster {
         Ok(cluster) => cluster,
         Err(error) => panic!("{} did not start: {error:?}", kind.name()),
     }
+}
+
+/// Servers that tests share which neither stop them nor mind each other's topics: the official ones take seconds to
+/// start. They end with the test program.
+fn shared(kind: Kind) -> &'static Cluster {
+    static OFFICIAL: OnceLock<Cluster> = OnceLock::new();
+    static OURS: OnceLock<Cluster> = OnceLock::new();
+    let cell = match kind {
+        Kind::Official => &OFFICIAL,
+        Kind::Ours => &OURS,
+    };
+    cell.get_or_init(|| start(kind))
 }
 
 /// Fails if a behaviour failed or one of those expected did not run; says what ran.

@@ -11,7 +11,7 @@ use kerolox_tests::cluster::{Cluster, Kind};
 use kerolox_tests::tools;
 use kerolox_tests::wire::Connection;
 
-use crate::start;
+use crate::shared;
 
 fn send_then_route(cluster: &Cluster) -> anyhow::Result<()> {
     let mut broker = Connection::open(cluster.broker_addr())?;
@@ -55,8 +55,8 @@ fn run(kind: Kind) {
     if kind == Kind::Official && tools::missing(&what, &["java", "mvn"]) {
         return;
     }
-    let cluster = start(kind);
-    if let Err(error) = send_then_route(&cluster) {
+    let cluster = shared(kind);
+    if let Err(error) = send_then_route(cluster) {
         panic!("{what}: {error:?}\n{}", cluster.logs());
     }
 }
