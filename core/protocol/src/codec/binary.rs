@@ -43,12 +43,11 @@ pub(crate) fn decode(header: Bytes) -> Result<Decoded, DecodeError> {
         bytes: wire.get(..end).unwrap_or_default(),
         at: start,
     };
-    std::str::from_utf8(wire.get(start..end).unwrap_or_default()).map_err(|_| DecodeError::Utf8)?;
     while map.at < end {
         let key = map.sized_i16()?;
         let value = map.sized_i32()?;
         if key.0 < key.1 && value.0 < value.1 {
-            ext.push(text(key)?, text(value)?);
+            ext.push(text(&wire, key)?, text(&wire, value)?);
         }
     }
     Ok(Decoded {
@@ -62,7 +61,9 @@ pub(crate) fn decode(header: Bytes) -> Result<Decoded, DecodeError> {
     })
 }
 
-fn text<'a>((start, end): (usize, usize)) -> Result<Text<'a>, DecodeError> {
+/// Where a piece of text is, once it is known to be UTF-8. The lengths between the pieces are not text.
+fn text<'a>(wire: &[u8], (start, end): (usize, usize)) -> Result<Text<'a>, DecodeError> {
+    std::str::from_utf8(wire.get(start..end).unwrap_or_default()).map_err(|_| DecodeError::Utf8)?;
     match (u32::try_from(start), u32::try_from(end)) {
         (Ok(start), Ok(end)) => Ok(Text::Wire { start, end }),
         _ => Err(DecodeError::Number(start)),

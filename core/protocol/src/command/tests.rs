@@ -88,8 +88,19 @@ fn a_malformed_field_names_its_value() {
     );
 }
 
+/// Lengths over 127 hold bytes that are no UTF-8; they are not text either.
+#[test]
+fn binary_fields_of_any_length_are_read() {
+    for length in [1, 127, 128, 160, 255, 256, 32_767, 70_000] {
+        let mut command = request(RequestCode::SEND_MESSAGE_V2);
+        command.ext.set("i", &"x".repeat(length));
+        command.serialize_type = SerializeType::RocketMq;
+        assert_eq!(round_trip(&command), command, "{length}");
+    }
+}
+
 fn text() -> impl Strategy<Value = String> {
-    proptest::collection::vec(any::<char>(), 0..24).prop_map(|chars| chars.into_iter().collect())
+    proptest::collection::vec(any::<char>(), 0..300).prop_map(|chars| chars.into_iter().collect())
 }
 
 prop_compose! {
