@@ -77,7 +77,7 @@ const STEPS: &[Step] = &[
         "wheel, pytest, mypy, stubtest, ruff",
         languages::python,
     ),
-    step("node", "node --test, tsc", languages::node),
+    step("node", "node --test, with the types", languages::node),
     step(
         "c",
         "header alone as C11 and C++17, programs, valgrind",
