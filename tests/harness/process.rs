@@ -18,7 +18,7 @@ const TAIL_BYTES: usize = 8_000;
 
 /// What the guardian of a process runs: it waits until its standard input ends, which only the end of the test
 /// program brings about, whatever ended that, and clears away what is left.
-const GUARDIAN: &str = r#"cat; kill -9 "$1"; rm -rf "$2""#;
+const GUARDIAN: &str = r#"read -r _; kill -9 "$1"; rm -rf "$2""#;
 
 /// A started program. Killed when dropped; its output is printed then if the thread is panicking.
 ///

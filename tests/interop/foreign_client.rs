@@ -115,6 +115,9 @@ fn go_and_node(kind: Kind) {
     }
     let with_go = !tools::missing(&format!("Go client against {name}"), &["go"]);
     let with_node = !tools::missing(&format!("ali-ons against {name}"), &["node", "npm"]);
+    if !with_go && !with_node {
+        return;
+    }
     let cluster = shared(kind);
     let namesrv = cluster.namesrv_addr().to_string();
     let run = |client: &str, prefix: &str, command: anyhow::Result<Command>| {
