@@ -19,33 +19,26 @@ impl Producer {
     /// Sends a message to a queue of its topic, and again to another broker if that fails.
     pub fn send(&self, message: Message) -> Call<SendResult> {
         match self.0.get("send") {
-            Ok(producer) => {
-                let producer = inner::Producer::clone(producer);
-                Call::spawn("send", async move { producer.send(message).await })
-            }
+            Ok(producer) => Call::spawn("send", producer.send(message)),
             Err(error) => Call::ready("send", Err(error)),
         }
     }
 
     /// Sends a message to the given queue, once.
     pub fn send_to_queue(&self, message: Message, queue: Queue) -> Call<SendResult> {
-        self.run("send_to_queue", move |producer| async move {
-            producer.send_to_queue(message, &queue).await
+        self.run("send_to_queue", move |producer| {
+            producer.send_to_queue(message, &queue)
         })
     }
 
     /// Sends a message without waiting for an answer; done when it is handed to the connection.
     pub fn send_oneway(&self, message: Message) -> Call<()> {
-        self.run("send_oneway", move |producer| async move {
-            producer.send_oneway(message).await
-        })
+        self.run("send_oneway", move |producer| producer.send_oneway(message))
     }
 
     /// Sends messages of one topic as one request. They are stored next to each other, all or none.
     pub fn send_batch(&self, messages: Vec<Message>) -> Call<SendResult> {
-        self.run("send_batch", move |producer| async move {
-            producer.send_batch(messages).await
-        })
+        self.run("send_batch", move |producer| producer.send_batch(messages))
     }
 
     /// The queues that messages of the topic are sent to.

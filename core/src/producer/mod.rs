@@ -45,13 +45,22 @@ struct Inner {
     idle: Notify,
 }
 
-/// One operation in progress; [`Producer::close`] waits for it.
-struct Busy<'a>(&'a Inner);
+/// One operation in progress; [`Producer::close`] waits for it. It begins when it is called, not when its future is
+/// first polled, so that a send that comes before a close in the program is never refused.
+struct Busy(Arc<Owner>);
 
-impl Drop for Busy<'_> {
+impl std::ops::Deref for Busy {
+    type Target = Inner;
+
+    fn deref(&self) -> &Inner {
+        &self.0.0
+    }
+}
+
+impl Drop for Busy {
     fn drop(&mut self) {
-        if self.0.outstanding.fetch_sub(1, Ordering::AcqRel) == 1 {
-            self.0.idle.notify_waiters();
+        if self.outstanding.fetch_sub(1, Ordering::AcqRel) == 1 {
+            self.idle.notify_waiters();
         }
     }
 }
@@ -95,40 +104,47 @@ impl Producer {
     ///
     /// # Errors
     /// Usage errors before anything is sent; `NO_ROUTE`, `NAME_SERVER_UNREACHABLE`; else the last attempt's error.
-    pub async fn send(&self, message: Message) -> Result<SendResult> {
-        let inner = self.inner();
-        let _busy = inner.begin("send")?;
-        inner.send(&message).await
+    pub fn send(
+        &self,
+        message: Message,
+    ) -> impl Future<Output = Result<SendResult>> + Send + use<> {
+        let begun = self.begin("send");
+        async move { begun?.send(&message).await }
     }
 
     /// Sends a message to the given queue, once.
     ///
     /// # Errors
     /// As [`Producer::send`], and `INVALID_QUEUE`, `BROKER_NOT_FOUND`.
-    pub async fn send_to_queue(&self, message: Message, queue: &Queue) -> Result<SendResult> {
-        let inner = self.inner();
-        let _busy = inner.begin("send_to_queue")?;
-        inner.send_to_queue(&message, queue).await
+    pub fn send_to_queue(
+        &self,
+        message: Message,
+        queue: &Queue,
+    ) -> impl Future<Output = Result<SendResult>> + Send + use<> {
+        let begun = self.begin("send_to_queue");
+        let queue = queue.clone();
+        async move { begun?.send_to_queue(&message, &queue).await }
     }
 
     /// Sends a message without waiting for an answer; whether it arrived stays unknown.
     ///
     /// # Errors
     /// As [`Producer::send`], but nothing of what the broker says.
-    pub async fn send_oneway(&self, message: Message) -> Result<()> {
-        let inner = self.inner();
-        let _busy = inner.begin("send_oneway")?;
-        inner.send_oneway(&message).await
+    pub fn send_oneway(&self, message: Message) -> impl Future<Output = Result<()>> + Send + use<> {
+        let begun = self.begin("send_oneway");
+        async move { begun?.send_oneway(&message).await }
     }
 
     /// Sends messages of one topic as one request: stored next to each other, all or none.
     ///
     /// # Errors
     /// As [`Producer::send`], and `INVALID_BATCH`.
-    pub async fn send_batch(&self, messages: Vec<Message>) -> Result<SendResult> {
-        let inner = self.inner();
-        let _busy = inner.begin("send_batch")?;
-        inner.send_batch(&messages).await
+    pub fn send_batch(
+        &self,
+        messages: Vec<Message>,
+    ) -> impl Future<Output = Result<SendResult>> + Send + use<> {
+        let begun = self.begin("send_batch");
+        async move { begun?.send_batch(&messages).await }
     }
 
     /// The queues that messages of the topic are sent to.
@@ -136,8 +152,7 @@ impl Producer {
     /// # Errors
     /// `INVALID_TOPIC`, `NO_ROUTE`, `NAME_SERVER_UNREACHABLE`.
     pub async fn queues(&self, topic: &str) -> Result<Vec<Queue>> {
-        let inner = self.inner();
-        let _busy = inner.begin("queues")?;
+        let inner = self.begin("queues")?;
         outgoing::check_topic("queues", topic)?;
         let most = Some(inner.options.default_topic_queues);
         let route = inner.instance.route(topic, most, inner.timeout()).await?;
@@ -167,18 +182,18 @@ impl Producer {
     fn inner(&self) -> &Inner {
         &self.owner.0
     }
-}
 
-impl Inner {
-    fn begin(&self, operation: &'static str) -> Result<Busy<'_>> {
-        self.outstanding.fetch_add(1, Ordering::AcqRel);
-        let busy = Busy(self);
-        if self.is_closed.load(Ordering::Acquire) {
+    fn begin(&self, operation: &'static str) -> Result<Busy> {
+        self.inner().outstanding.fetch_add(1, Ordering::AcqRel);
+        let busy = Busy(Arc::clone(&self.owner));
+        if busy.is_closed.load(Ordering::Acquire) {
             return Err(Error::new(ErrorCode::Closed, operation));
         }
         Ok(busy)
     }
+}
 
+impl Inner {
     fn timeout(&self) -> Duration {
         Duration::from_millis(self.options.send_timeout_ms)
     }
