@@ -2,7 +2,7 @@
 //! Prepares the topic of a run and asks for its offsets.
 
 use std::net::SocketAddr;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
 use bytes::BytesMut;
@@ -16,6 +16,8 @@ use super::load::{self, Workload};
 use super::{Args, WorkloadKind};
 
 const TIMEOUT: Duration = Duration::from_secs(10);
+/// Longest wait for messages that were sent to become visible.
+const CATCH_UP: Duration = Duration::from_secs(60);
 /// Messages that a pull run finds at least.
 const ENOUGH: i64 = 200_000;
 
@@ -125,6 +127,19 @@ pub(super) async fn fill(args: &Args) -> Result<()> {
         present += i64::try_from(report.messages).unwrap_or(i64::MAX);
     }
     // The reference builds its consume queues behind the log: wait until they caught up.
-    tokio::time::sleep(Duration::from_secs(1)).await;
+    let deadline = Instant::now() + CATCH_UP;
+    loop {
+        let mut visible = 0;
+        for queue in 0..args.queues {
+            visible += max_offset(&mut caller, &args.topic, queue).await?;
+        }
+        if visible >= present {
+            break;
+        }
+        if Instant::now() > deadline {
+            bail!("only {visible} of {present} messages can be pulled after {CATCH_UP:?}");
+        }
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
     Ok(())
 }
