@@ -2,7 +2,8 @@
 //! Sends that wait for the disk under SYNC_FLUSH: an acknowledgement is a promise.
 //!
 //! The store's thread flushes what many sends appended together and calls [`FlushWaiters::complete`]; a flush that is
-//! later than `syncFlushTimeout` is answered FLUSH_DISK_TIMEOUT by [`FlushWaiters::expire`] (stored, weaker).
+//! later than `syncFlushTimeout` is answered FLUSH_DISK_TIMEOUT by [`FlushWaiters::expire`] (stored, weaker). A flush that
+//! failed is not late: it is final, and those that wait for it are refused.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -14,6 +15,7 @@ use super::Broker;
 use super::processor::send::Ack;
 use crate::config::FlushDiskType;
 use crate::net::{Replies, Session};
+use crate::store::AppendError;
 
 #[derive(Debug)]
 struct Waiting {
@@ -52,19 +54,31 @@ impl FlushWaiters {
 
     /// The log is flushed up to `flushed`.
     pub(super) fn complete(&self, broker: &Broker, flushed: i64) {
-        self.answer(broker, ResponseCode::SUCCESS, |waiting| {
+        self.answer(broker, ResponseCode::SUCCESS, None, |waiting| {
             waiting.end_offset <= flushed
         });
     }
 
-    /// Answers those that waited too long.
+    /// Answers those that waited too long; refuses all once the store can not flush any more.
     pub(super) fn expire(&self, broker: &Broker, now_ms: i64) {
-        self.answer(broker, ResponseCode::FLUSH_DISK_TIMEOUT, |waiting| {
+        if broker.store.is_poisoned() {
+            self.complete(broker, broker.store.flushed_offset());
+            let remark = AppendError::Poisoned.to_string();
+            let refused = ResponseCode::SERVICE_NOT_AVAILABLE;
+            return self.answer(broker, refused, Some(&remark), |_| true);
+        }
+        self.answer(broker, ResponseCode::FLUSH_DISK_TIMEOUT, None, |waiting| {
             waiting.deadline_ms <= now_ms
         });
     }
 
-    fn answer(&self, broker: &Broker, code: ResponseCode, ready: impl Fn(&Waiting) -> bool) {
+    fn answer(
+        &self,
+        broker: &Broker,
+        code: ResponseCode,
+        remark: Option<&str>,
+        ready: impl Fn(&Waiting) -> bool,
+    ) {
         let mut done = Vec::new();
         {
             // Connections append in turn, so the order is nearly that of the offsets; a few look-ups too many are cheap.
@@ -81,7 +95,7 @@ impl FlushWaiters {
         for waiting in done {
             let mut replies = Replies::new();
             for ack in &waiting.acks {
-                ack.write(broker, code, &mut replies);
+                ack.write(broker, code, remark, &mut replies);
             }
             waiting.session.send_frames(replies.take());
         }

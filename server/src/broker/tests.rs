@@ -14,11 +14,12 @@ use kerolox_protocol::{Command, RequestCode, ResponseCode, frame};
 use super::*;
 use crate::net::{Replies, Service, Session, SessionId};
 use crate::store::clock::ManualClock;
-use crate::store::disk::SimDisk;
+use crate::store::disk::{Fault, FaultKind, SimDisk};
 
 struct Rig {
     broker: Arc<Broker>,
     clock: Arc<ManualClock>,
+    disk: Arc<SimDisk>,
     session: Arc<Session>,
     opaque: i32,
 }
@@ -35,7 +36,13 @@ impl Rig {
         let clock = Arc::new(ManualClock::new(1_700_000_000_000));
         let host = "127.0.0.1:10911".parse().unwrap();
         let disk = Arc::new(SimDisk::new());
-        let (broker, _) = Broker::open(config, host, disk, Arc::clone(&clock) as _).unwrap();
+        let (broker, _) = Broker::open(
+            config,
+            host,
+            Arc::clone(&disk) as _,
+            Arc::clone(&clock) as _,
+        )
+        .unwrap();
         let session = Arc::new(Session::new(
             SessionId(1),
             "127.0.0.1:50000".parse().unwrap(),
@@ -44,6 +51,7 @@ impl Rig {
         Self {
             broker,
             clock,
+            disk,
             session,
             opaque: 0,
         }
@@ -429,4 +437,46 @@ fn wait_false_does_not_wait_for_the_flush() {
     let mut rig = Rig::new(crate::config::FlushDiskType::Sync);
     let reply = rig.call(send("T", "WAIT\u{1}false\u{2}", "quick"));
     assert_eq!(reply.response_code(), ResponseCode::SUCCESS);
+}
+
+#[test]
+fn a_failed_flush_is_never_answered_as_stored() {
+    let mut rig = Rig::new(crate::config::FlushDiskType::Sync);
+    assert!(rig.handle(vec![send("T", "", "lost")]).is_empty());
+    rig.disk.inject(Fault {
+        after: 0,
+        kind: FaultKind::Io,
+        is_lasting: true,
+    });
+    assert!(rig.broker.store.flush_pass().is_err());
+    rig.advance(5_000);
+    let replies = rig.later();
+    assert_eq!(replies.len(), 1);
+    assert_eq!(
+        replies[0].response_code(),
+        ResponseCode::SERVICE_NOT_AVAILABLE
+    );
+    assert!(
+        replies[0]
+            .remark
+            .as_ref()
+            .is_some_and(|remark| !remark.is_empty())
+    );
+}
+
+#[test]
+fn reconsume_times_at_the_end_of_their_range_are_sent_back() {
+    let mut rig = async_rig();
+    let mut command = send("T", "", "worn");
+    command.ext.set("j", &(i32::MAX - 1).to_string());
+    rig.call(command);
+    let message = rig.pull_all("T").remove(0);
+    let header = ConsumerSendMsgBackRequestHeader {
+        offset: message.physical_offset,
+        group: "G",
+        max_reconsume_times: Some(i32::MAX),
+        ..Default::default()
+    };
+    let command = Command::request(RequestCode::CONSUMER_SEND_MSG_BACK, &header);
+    assert_eq!(rig.call(command).response_code(), ResponseCode::SUCCESS);
 }

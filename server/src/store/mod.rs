@@ -264,6 +264,11 @@ impl MessageStore {
         self.refusal().is_none()
     }
 
+    /// Whether a write or a flush failed: what was not flushed before never will be, and must not be acknowledged.
+    pub fn is_poisoned(&self) -> bool {
+        self.log.is_poisoned()
+    }
+
     /// The options the store was opened with.
     pub fn options(&self) -> &StoreOptions {
         &self.options

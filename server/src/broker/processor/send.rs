@@ -594,12 +594,18 @@ fn answer<'a>(
 
 impl Ack {
     /// The answer, once it is known how the flush went.
-    pub(in crate::broker) fn write(&self, broker: &Broker, code: ResponseCode, out: &mut Replies) {
+    pub(in crate::broker) fn write(
+        &self,
+        broker: &Broker,
+        code: ResponseCode,
+        remark: Option<&str>,
+        out: &mut Replies,
+    ) {
         let head = ResponseHead {
             serialize_type: self.serialize_type,
             code,
             opaque: self.opaque,
-            remark: None,
+            remark,
         };
         let transaction_id = self.transaction_id.as_deref();
         out.response(

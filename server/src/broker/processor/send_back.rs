@@ -208,7 +208,7 @@ fn send_back(
         (name::dlq_topic(group), 1)
     } else {
         let level = match header.delay_level {
-            0 => FIRST_RETRY_LEVEL + message.reconsume_times,
+            0 => FIRST_RETRY_LEVEL.saturating_add(message.reconsume_times),
             level => level,
         };
         properties.set(property::DELAY, level.to_string());
