@@ -29,23 +29,28 @@ pub(super) struct LongPoll {
 impl LongPoll {
     /// Parks a pull that found nothing, or answers it if a message came in the meantime.
     pub(super) fn park(&self, broker: &Broker, pull: HeldPull) {
+        let mut waiting = Some(pull);
+        while let Some(pull) = waiting {
+            waiting = self.put(pull).and_then(|pull| look_again(broker, pull));
+        }
+    }
+
+    /// Puts a pull into the table; gives it back if a message came in the meantime.
+    fn put(&self, pull: HeldPull) -> Option<HeldPull> {
         let queue = Arc::clone(&pull.queue);
+        let scanned = pull.scanned;
         let mut held = self.held.lock();
         let pulls = held.entry(key(&queue)).or_default();
-        let scanned = pull.scanned;
         pulls.push(pull);
         if queue.watch() <= scanned {
-            return;
+            return None;
         }
         let pull = pulls.pop();
         if pulls.is_empty() {
             held.remove(&key(&queue));
             queue.unwatch();
         }
-        drop(held);
-        if let Some(pull) = pull {
-            self.again(broker, pull);
-        }
+        pull
     }
 
     /// A message became visible in `queue`: answers the pulls that match.
@@ -56,7 +61,9 @@ impl LongPoll {
             held.remove(&key(queue)).unwrap_or_default()
         };
         for pull in pulls {
-            self.again(broker, pull);
+            if let Some(pull) = look_again(broker, pull) {
+                self.park(broker, pull);
+            }
         }
     }
 
@@ -88,22 +95,23 @@ impl LongPoll {
     pub(super) fn len(&self) -> usize {
         self.held.lock().values().map(Vec::len).sum()
     }
+}
 
-    /// Looks again: answers, or parks once more behind what does not match.
-    fn again(&self, broker: &Broker, mut pull: HeldPull) {
-        if pull.session.is_closed() {
-            return;
-        }
-        let result = pull.read(broker);
-        if result.status == GetStatus::NoMatchedMessage && result.next_offset > pull.scanned {
-            pull.scanned = result.next_offset;
-            self.park(broker, pull);
-        } else if pull.can_wait(&result) {
-            self.park(broker, pull);
-        } else {
-            send(&pull, result);
-        }
+/// Answers a pull, or gives it back to wait on, behind what does not match.
+fn look_again(broker: &Broker, mut pull: HeldPull) -> Option<HeldPull> {
+    if pull.session.is_closed() {
+        return None;
     }
+    let result = pull.read(broker);
+    if result.status == GetStatus::NoMatchedMessage && result.next_offset > pull.scanned {
+        pull.scanned = result.next_offset;
+        return Some(pull);
+    }
+    if pull.can_wait(&result) {
+        return Some(pull);
+    }
+    send(&pull, result);
+    None
 }
 
 fn send(pull: &HeldPull, result: crate::store::GetResult) {
