@@ -22,6 +22,7 @@ pub mod disk;
 mod error;
 mod flush;
 mod get;
+mod index;
 mod lock;
 mod mapped_file;
 mod options;

@@ -87,6 +87,11 @@ pub trait Disk: Send + Sync {
     /// # Errors
     /// The file can not be opened, created or mapped.
     fn open_segment(&self, path: &Path, open: OpenSegment) -> io::Result<Box<dyn SegmentWriter>>;
+    /// Opens a file to be looked at only: it is neither extended nor locked nor mapped.
+    ///
+    /// # Errors
+    /// The file can not be opened.
+    fn open_read(&self, path: &Path) -> io::Result<Box<dyn ReadAt>>;
     /// When the file was last modified, Unix milliseconds.
     ///
     /// # Errors
@@ -104,6 +109,23 @@ pub trait Disk: Send + Sync {
     fn lock_exclusive(&self, path: &Path) -> io::Result<Option<Box<dyn DiskLock>>>;
     /// Physical memory of the machine, bytes.
     fn memory_bytes(&self) -> u64;
+    /// Tells the runs of the machine apart: what was written, synced or not, is there as long as this stays the same.
+    fn boot_id(&self) -> u64;
+}
+
+/// A file that is only read.
+pub trait ReadAt: Send + Sync {
+    /// Length of the file in bytes.
+    fn len(&self) -> u64;
+    /// Whether the file has no bytes.
+    fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+    /// Reads up to `buffer.len()` bytes at `offset`; fewer only at the end of the file.
+    ///
+    /// # Errors
+    /// As the operating system reports, for example for an unreadable sector.
+    fn read_at(&self, offset: u64, buffer: &mut [u8]) -> io::Result<usize>;
 }
 
 /// Guard of [`Disk::lock_exclusive`].

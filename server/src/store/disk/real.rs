@@ -12,7 +12,7 @@ use std::time::UNIX_EPOCH;
 use bytes::Bytes;
 use parking_lot::Mutex;
 
-use super::{DirEntry, Disk, DiskLock, OpenSegment, Segment, SegmentWriter, Space};
+use super::{DirEntry, Disk, DiskLock, OpenSegment, ReadAt, Segment, SegmentWriter, Space};
 use crate::store::mapped_file::{MappedFile, MappedWriter};
 
 /// Longest file that is read whole: the table of a million topics.
@@ -109,6 +109,12 @@ impl Disk for RealDisk {
         Ok(Box::new(RealWriter { writer, segment }))
     }
 
+    fn open_read(&self, path: &Path) -> io::Result<Box<dyn ReadAt>> {
+        let file = File::open(path)?;
+        let len = file.metadata()?.len();
+        Ok(Box::new(RealFile { file, len }))
+    }
+
     fn modified_ms(&self, path: &Path) -> io::Result<i64> {
         let since_epoch = fs::metadata(path)?
             .modified()?
@@ -166,6 +172,40 @@ impl Disk for RealDisk {
         let total = text.lines().find_map(|line| line.strip_prefix("MemTotal:"));
         let kib = total.and_then(|rest| rest.split_whitespace().next()?.parse::<u64>().ok());
         kib.map_or(FALLBACK, |kib| kib.saturating_mul(1024))
+    }
+
+    fn boot_id(&self) -> u64 {
+        // 0 where the kernel does not tell: then every start counts as one of the same run.
+        let text = fs::read("/proc/sys/kernel/random/boot_id").unwrap_or_default();
+        if text.is_empty() {
+            return 0;
+        }
+        u64::from(crc32fast::hash(&text)) | 1 << 32
+    }
+}
+
+struct RealFile {
+    file: File,
+    len: u64,
+}
+
+impl ReadAt for RealFile {
+    fn len(&self) -> u64 {
+        self.len
+    }
+
+    fn read_at(&self, offset: u64, buffer: &mut [u8]) -> io::Result<usize> {
+        use std::os::unix::fs::FileExt;
+        let mut done = 0;
+        while let Some(rest) = buffer.get_mut(done..).filter(|rest| !rest.is_empty()) {
+            match self.file.read_at(rest, offset + done as u64) {
+                Ok(0) => break,
+                Ok(read) => done += read,
+                Err(error) if error.kind() == ErrorKind::Interrupted => {}
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(done)
     }
 }
 

@@ -17,7 +17,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use bytes::Bytes;
 use parking_lot::Mutex;
 
-use super::{DirEntry, Disk, DiskLock, OpenSegment, Segment, SegmentWriter, Space};
+use super::{DirEntry, Disk, DiskLock, OpenSegment, ReadAt, Segment, SegmentWriter, Space};
 
 const PAGE: usize = 4096;
 const SECTOR: usize = 512;
@@ -55,6 +55,8 @@ struct State {
     locks: BTreeSet<PathBuf>,
     faults: Arc<Mutex<Faults>>,
     available: Option<u64>,
+    /// Counts the power failures.
+    boot: u64,
 }
 
 #[derive(Default)]
@@ -118,7 +120,7 @@ impl SimDisk {
 
     /// The disk as the next process finds it after the process died: everything written is there, locks are gone.
     pub fn kill(&self) -> Self {
-        self.survivor(|content| Content {
+        self.survivor(0, |content| Content {
             durable: content.durable.clone(),
             ..content.clone()
         })
@@ -126,7 +128,7 @@ impl SimDisk {
 
     /// The disk after a power failure. `random` gives the next number of a seeded sequence.
     pub fn crash(&self, mut random: impl FnMut() -> u64) -> Self {
-        self.survivor(|content| {
+        self.survivor(1, |content| {
             let mut left = content.durable.clone();
             left.resize(content.seen.len(), 0);
             let sizes = (left.len(), content.seen.len());
@@ -177,7 +179,7 @@ impl SimDisk {
         self.state.lock().files.keys().cloned().collect()
     }
 
-    fn survivor(&self, mut content: impl FnMut(&Content) -> Content) -> Self {
+    fn survivor(&self, boots: u64, mut content: impl FnMut(&Content) -> Content) -> Self {
         let state = self.state.lock();
         let files = state.files.iter().map(|(path, file)| {
             let content = content(&file.lock());
@@ -189,6 +191,7 @@ impl SimDisk {
             files,
             dirs,
             available: state.available,
+            boot: state.boot + boots,
             ..State::default()
         };
         Self {
@@ -313,6 +316,12 @@ impl Disk for SimDisk {
         }))
     }
 
+    fn open_read(&self, path: &Path) -> io::Result<Box<dyn ReadAt>> {
+        let state = self.state.lock();
+        let content = Arc::clone(state.files.get(path).ok_or(ErrorKind::NotFound)?);
+        Ok(Box::new(SimFile { content }))
+    }
+
     fn modified_ms(&self, path: &Path) -> io::Result<i64> {
         let state = self.state.lock();
         let file = state.files.get(path).ok_or(ErrorKind::NotFound)?;
@@ -341,6 +350,31 @@ impl Disk for SimDisk {
 
     fn memory_bytes(&self) -> u64 {
         1 << 30
+    }
+
+    fn boot_id(&self) -> u64 {
+        self.state.lock().boot + 1
+    }
+}
+
+struct SimFile {
+    content: Arc<Mutex<Content>>,
+}
+
+impl ReadAt for SimFile {
+    fn len(&self) -> u64 {
+        self.content.lock().seen.len() as u64
+    }
+
+    fn read_at(&self, offset: u64, buffer: &mut [u8]) -> io::Result<usize> {
+        let content = self.content.lock();
+        let from = usize::try_from(offset).unwrap_or(usize::MAX);
+        let rest = content.seen.get(from..).unwrap_or_default();
+        let len = rest.len().min(buffer.len());
+        if let (Some(to), Some(from)) = (buffer.get_mut(..len), rest.get(..len)) {
+            to.copy_from_slice(from);
+        }
+        Ok(len)
     }
 }
 
