@@ -12,7 +12,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use parking_lot::RwLock;
 
-use super::disk::{DirEntry, Disk, OpenSegment, Segment, SegmentWriter};
+use super::disk::{DirEntry, Disk, OpenSegment, ReadAt, Segment, SegmentWriter};
 
 /// The segments of a directory.
 pub(crate) struct SegmentFiles {
@@ -186,6 +186,11 @@ impl SegmentFiles {
         let segment = Arc::clone(writer.segment());
         slot.segment = Some(Arc::clone(&segment));
         Ok(Some((base, segment)))
+    }
+
+    /// Opens the segment at `base` without mapping it.
+    pub(crate) fn open_read(&self, base: u64) -> io::Result<Box<dyn ReadAt>> {
+        self.disk.open_read(&self.path(base))
     }
 
     /// Opens an existing segment for writing; readers use the new mapping from now on.

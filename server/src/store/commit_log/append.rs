@@ -149,6 +149,7 @@ impl CommitLog {
         });
         let copied = copied.and_then(|()| {
             tail.position = position;
+            tail.units += i64::try_from(queued).unwrap_or(0);
             if self.pool.is_none() {
                 tail.writer.publish(position - tail.base);
             }

@@ -4,6 +4,7 @@
 //! A queue is a directory of segments of 20-byte units; unit `k` is at byte `20 * k` and belongs to queue offset `k`.
 //! Units are written under the append lock together with the record; a queue can be rebuilt from the log at any time.
 
+mod scan;
 mod table;
 mod unit;
 mod writer;
@@ -18,6 +19,7 @@ use parking_lot::Mutex;
 use super::disk::Disk;
 use super::segments::SegmentFiles;
 
+pub(crate) use scan::UnitScan;
 pub(crate) use table::QueueTable;
 pub(crate) use unit::{UNIT_BYTES, UNIT_LEN, Unit};
 pub(crate) use writer::QueueWriter;
@@ -132,25 +134,13 @@ impl QueueHandle {
         self.min.store(min, Ordering::Release);
     }
 
-    /// Sets the end after recovery; units from `flushed` on may not be on disk.
-    pub(crate) fn reset(&self, next: i64, flushed: i64) {
+    /// Sets end and minimum after recovery; units from `flushed` on may not be on disk.
+    pub(crate) fn reset(&self, next: i64, flushed: i64, min: i64) {
         self.files.set_end(byte_of(next));
         self.files.unmap_all();
         *self.writer.lock() = QueueWriter::at(next, flushed);
-        self.min
-            .store(self.first_in_files().min(next), Ordering::Release);
+        self.min.store(min.min(next), Ordering::Release);
         self.visible.store(next, Ordering::Release);
-    }
-
-    /// Queue offset after the last unit in the files: the units of a segment are a prefix of it, the rest is zero.
-    pub(crate) fn end_in_files(&self) -> io::Result<i64> {
-        let Some(last) = self.files.last() else {
-            return Ok(0);
-        };
-        let first = offset_of(last);
-        self.first_where(first, offset_of(last + self.files.segment_len()), |unit| {
-            unit.is_none()
-        })
     }
 
     /// First queue offset in `low .. high` whose unit `is` so, given that all later ones are so too; else `high`.
@@ -171,14 +161,16 @@ impl QueueHandle {
         Ok(low)
     }
 
-    /// Refuses further appends and removes the files.
-    pub(crate) fn delete(&self) -> io::Result<()> {
+    /// Refuses further appends and removes the files; returns the queue's end.
+    pub(crate) fn delete(&self) -> io::Result<i64> {
         let mut writer = self.writer.lock();
+        let next = writer.next();
         self.is_deleted.store(true, Ordering::Release);
         *writer = QueueWriter::default();
         self.min.store(0, Ordering::Release);
         self.visible.store(0, Ordering::Release);
-        self.files.remove_all()
+        self.files.remove_all()?;
+        Ok(next)
     }
 
     /// The unit at queue offset `offset`, if its segment exists and it is written.

@@ -129,17 +129,17 @@ impl QueueTable {
         names
     }
 
-    /// Removes a topic and its files.
-    pub(crate) fn remove(&self, topic: &str) -> io::Result<()> {
+    /// Removes a topic and its files; returns the sum of its queues' ends.
+    pub(crate) fn remove(&self, topic: &str) -> io::Result<i64> {
         let queues = self.topics.write().remove(topic).unwrap_or_default();
+        let mut units = 0;
         for queue in &queues {
-            queue.delete()?;
+            units += queue.delete()?;
         }
-        if queues.is_empty() {
-            Ok(())
-        } else {
-            self.disk.remove_dir_all(&self.root.join(topic))
+        if !queues.is_empty() {
+            self.disk.remove_dir_all(&self.root.join(topic))?;
         }
+        Ok(units)
     }
 
     /// Removes one queue's files and forgets it; it can be made anew.
@@ -147,7 +147,7 @@ impl QueueTable {
         if let Some(queues) = self.topics.write().get_mut(queue.topic()) {
             queues.retain(|other| other.queue_id() != queue.queue_id());
         }
-        queue.delete()
+        queue.delete().map(drop)
     }
 
     /// Removes all queues.
