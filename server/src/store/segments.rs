@@ -255,6 +255,14 @@ impl SegmentFiles {
             .for_each(|slot| slot.segment = None);
     }
 
+    /// Whether a segment was used since the last call.
+    pub(crate) fn take_used(&self) -> bool {
+        let mut slots = self.slots.write();
+        slots.iter_mut().fold(false, |is_used, slot| {
+            std::mem::take(slot.is_used.get_mut()) || is_used
+        })
+    }
+
     /// Unmaps segments, except the newest, that were not used since the last call.
     pub(crate) fn unmap_idle(&self) {
         let mut slots = self.slots.write();

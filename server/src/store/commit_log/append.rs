@@ -121,6 +121,7 @@ impl CommitLog {
             writer
                 .prepare(&queue.files, queued)
                 .map_err(|error| refusal(&error))?;
+            queue.note_open();
         }
 
         let timestamp = tail.last_timestamp;
