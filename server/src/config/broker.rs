@@ -97,6 +97,8 @@ keys! {
         "diskSpaceWarningLevelRatio" disk_space_warning_level_ratio: u64 = 90,
         /// Files may be deleted before they expire.
         "cleanFileForciblyEnable" clean_file_forcibly_enable: bool = true,
+        /// Files may be deleted before they expire even if their messages were not consumed. Not a key of the reference.
+        "cleanUnconsumedForciblyEnable" clean_unconsumed_forcibly_enable: bool = false,
         /// Milliseconds between two looks for expired files.
         "cleanResourceInterval" clean_resource_interval: i64 = 10_000,
         /// Most commit log files deleted at a time.
@@ -333,6 +335,7 @@ impl BrokerConfig {
             clean_resource_interval_ms: self.clean_resource_interval,
             delete_file_batch_max: self.delete_file_batch_max,
             clean_file_forcibly: self.clean_file_forcibly_enable,
+            clean_unconsumed_forcibly: self.clean_unconsumed_forcibly_enable,
             redelete_hanged_file_interval_ms: self.redelete_hanged_file_interval,
             // Clamped as the reference does.
             disk_space_warning_level_ratio: self.disk_space_warning_level_ratio.clamp(35, 90),

@@ -54,6 +54,7 @@ use lock::StoreLock;
 use recovery::Recovery;
 use segments::SegmentFiles;
 
+pub use cleaner::{Consumed, ConsumedOf};
 pub use commit_log::{AppendBatch, AppendOutcome, Appended};
 pub use consume_queue::QueueHandle;
 pub use error::{AppendError, StoreError};
@@ -86,6 +87,7 @@ pub struct MessageStore {
     /// How many of the newest bytes are thought to be in memory.
     resident_bytes: i64,
     damaged_reads: AtomicU64,
+    unconsumed_removed: AtomicU64,
     is_disk_full: AtomicBool,
     is_closed: AtomicBool,
     lock: Mutex<Option<StoreLock>>,
@@ -183,6 +185,7 @@ impl MessageStore {
             recovered_end: walked.end.cast_signed(),
             resident_bytes: i64::try_from(resident).unwrap_or(i64::MAX),
             damaged_reads: AtomicU64::new(0),
+            unconsumed_removed: AtomicU64::new(0),
             is_disk_full: AtomicBool::new(false),
             is_closed: AtomicBool::new(false),
             lock: Mutex::new(Some(lock)),

@@ -82,6 +82,8 @@ pub struct StoreOptions {
     pub disk_space_warning_level_ratio: u64,
     /// Whether segments may be removed before they expire (`cleanFileForciblyEnable`).
     pub clean_file_forcibly: bool,
+    /// Whether that holds for messages that were not consumed, too (ours: `cleanUnconsumedForciblyEnable`).
+    pub clean_unconsumed_forcibly: bool,
     /// Most bytes one read returns while they are likely in memory (`maxTransferBytesOnMessageInMemory`).
     pub max_transfer_bytes_in_memory: usize,
     /// Most messages one read returns while they are likely in memory (`maxTransferCountOnMessageInMemory`).
@@ -147,6 +149,7 @@ impl StoreOptions {
             disk_space_clean_forcibly_ratio: 85,
             disk_space_warning_level_ratio: 90,
             clean_file_forcibly: true,
+            clean_unconsumed_forcibly: false,
             max_transfer_bytes_in_memory: 262_144,
             max_transfer_count_in_memory: 32,
             max_transfer_bytes_in_disk: 65_536,

@@ -219,31 +219,40 @@ impl QueueHandle {
         self.files.first().map_or(0, offset_of)
     }
 
-    /// Sets the minimum to the first unit whose record is not below `log_min`.
-    pub(crate) fn correct_min(&self, log_min: i64) -> io::Result<()> {
-        let low = self.min_offset().max(self.first_in_files());
-        let min = self.first_where(low, self.max_offset(), |unit| {
-            unit.is_some_and(|unit| !unit.is_filler() && unit.physical_offset >= log_min)
-        })?;
-        self.set_min(min);
-        Ok(())
+    /// Commit-log offset of the first message at `offset` or later whose place is not empty.
+    pub(crate) fn physical_offset(&self, offset: i64) -> io::Result<Option<i64>> {
+        let mut scan = UnitScan::new(self);
+        for offset in offset..self.max_offset() {
+            match scan.unit(offset)? {
+                Some(unit) if unit.is_filler() => {}
+                unit => return Ok(unit.map(|unit| unit.physical_offset)),
+            }
+        }
+        Ok(None)
     }
 
-    /// Removes segments, oldest first and never the newest, all of whose records lie below `log_min`.
-    pub(crate) fn remove_expired(&self, log_min: i64) -> io::Result<usize> {
-        let bases = self.files.bases();
-        let mut removed = 0;
-        for pair in bases.windows(2) {
+    /// Removes segments, oldest first and never the newest, all of whose records lie below `log_min`, and sets the minimum
+    /// to the first unit whose record does not.
+    pub(crate) fn remove_expired(&self, log_min: i64) -> io::Result<()> {
+        let mut scan = UnitScan::new(self);
+        let is_kept = |unit: Option<Unit>| {
+            unit.is_some_and(|unit| !unit.is_filler() && unit.physical_offset >= log_min)
+        };
+        for pair in self.files.bases().windows(2) {
             let &[base, next] = pair else { break };
-            let last = self.unit(offset_of(next) - 1)?;
-            if last.is_some_and(|unit| unit.physical_offset >= log_min && !unit.is_filler()) {
+            if is_kept(scan.unit(offset_of(next) - 1)?) {
                 break;
             }
             self.files.remove(base)?;
-            removed += 1;
         }
-        self.correct_min(log_min)?;
-        Ok(removed)
+        let low = self.min_offset().max(scan.low());
+        let min = if is_kept(scan.unit(low)?) {
+            low
+        } else {
+            scan.first_where(low, self.max_offset(), is_kept)?
+        };
+        self.set_min(min);
+        Ok(())
     }
 
     /// Syncs units if at least `least_bytes` are not yet on disk; returns whether everything is on disk now.

@@ -4,6 +4,7 @@
 mod golden;
 mod index;
 mod real;
+mod retention;
 mod tar;
 
 use std::sync::Arc;
