@@ -148,6 +148,7 @@ impl Recovery<'_> {
                 Beyond::Search
             },
             checks_bodies: true,
+            needs_crc: self.options.force_verify_prop_crc,
         };
         let (mut rebuild, mut walked) = self.rebuild(bounds(start))?;
         if rebuild.has_holes() && start > first {
