@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //! The inspection of stores: what is whole is clean, and each thing that is broken is one finding that names it.
 
+mod cli;
 mod garbage;
 mod golden;
 mod index;
