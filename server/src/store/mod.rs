@@ -24,6 +24,7 @@ mod error;
 mod flush;
 mod get;
 mod index;
+pub mod inspect;
 mod key_query;
 mod lock;
 mod mapped_file;

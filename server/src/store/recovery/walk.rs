@@ -301,7 +301,7 @@ fn look(
 
 /// Whether part of the record never reached the disk although its body's CRC is right: a sector's share of the topic and
 /// properties that is all zero, or no store time.
-fn is_torn(record: &RecordView<'_>, at: u64) -> bool {
+pub(crate) fn is_torn(record: &RecordView<'_>, at: u64) -> bool {
     if record.store_timestamp <= 0 {
         return true;
     }
