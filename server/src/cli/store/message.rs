@@ -4,12 +4,12 @@
 use std::borrow::Cow;
 use std::net::SocketAddr;
 
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
 use kerolox_protocol::message::record::RecordView;
 use kerolox_protocol::message::{Properties, property};
 use serde::ser::SerializeMap;
 use serde::{Serialize, Serializer};
-
-use super::base64;
 
 /// A record as it is printed.
 #[derive(Serialize)]
@@ -69,7 +69,7 @@ impl<'a> MessageLine<'a> {
             body_crc: record.body_crc,
             body_length: record.body.len(),
             body_text,
-            body_base64: is_binary.then(|| base64::encode(record.body)),
+            body_base64: is_binary.then(|| STANDARD.encode(record.body)),
         }
     }
 }

@@ -3,7 +3,6 @@
 //!
 //! The exit status says more than success and failure: 0 clean, 1 something was found, 2 it could not be examined.
 
-mod base64;
 mod dump;
 mod message;
 mod progress;
