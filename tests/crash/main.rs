@@ -4,4 +4,9 @@
 
 mod kill;
 mod ledger;
+mod message;
+mod reader;
 mod refusals;
+mod rounds;
+mod sender;
+mod victim;

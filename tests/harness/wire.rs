@@ -102,16 +102,11 @@ impl Connection {
     }
 }
 
-/// Creates a topic at the broker and waits until the name server has a route for it.
+/// Creates a topic at the broker.
 ///
 /// # Errors
-/// When the broker refuses it or no route comes up.
-pub fn create_topic(
-    namesrv: SocketAddr,
-    broker: SocketAddr,
-    topic: &str,
-    queues: i32,
-) -> anyhow::Result<()> {
+/// When the broker refuses it.
+pub fn create_topic_at(broker: SocketAddr, topic: &str, queues: i32) -> anyhow::Result<()> {
     let header = CreateTopicRequestHeader {
         topic,
         default_topic: Some("TBW102"),
@@ -128,6 +123,20 @@ pub fn create_topic(
         RequestCode::UPDATE_AND_CREATE_TOPIC,
         &header,
     ))?;
+    Ok(())
+}
+
+/// Creates a topic at the broker and waits until the name server has a route for it.
+///
+/// # Errors
+/// When the broker refuses it or no route comes up.
+pub fn create_topic(
+    namesrv: SocketAddr,
+    broker: SocketAddr,
+    topic: &str,
+    queues: i32,
+) -> anyhow::Result<()> {
+    create_topic_at(broker, topic, queues)?;
     let mut connection = Connection::open(namesrv)?;
     wait_for(&format!("route for {topic}"), TIMEOUT, || {
         let header = GetRouteInfoRequestHeader {
