@@ -2,6 +2,7 @@
 //! Rung 5 of the ladder of tests: our server is killed, started twice, and configured wrongly.
 #![forbid(unsafe_code)]
 
+mod full_disk;
 mod kill;
 mod ledger;
 mod message;
@@ -9,4 +10,5 @@ mod reader;
 mod refusals;
 mod rounds;
 mod sender;
+mod small_disk;
 mod victim;
