@@ -127,6 +127,9 @@ impl FullDisk {
             ("flushDiskType", flush),
             ("mappedFileSizeCommitLog", "16777216"),
             ("mappedFileSizeConsumeQueue", "6000"),
+            // An index file of the default size would take the disk alone.
+            ("maxHashSlotNum", "1000"),
+            ("maxIndexNum", "20000"),
         ];
         let logs = tempfile::Builder::new().prefix("kerolox-").tempdir()?;
         let store = disk.path().join("store");

@@ -25,10 +25,12 @@ const POOL: [(&str, &str); 3] = [
     ("transientStorePoolSize", "3"),
 ];
 
-/// Files so small that kills meet the change from one to the next, of the log and of queues.
-const SMALL_FILES: [(&str, &str); 2] = [
+/// Files so small that kills meet the change from one to the next, of the log, of queues and of the index.
+const SMALL_FILES: [(&str, &str); 4] = [
     ("mappedFileSizeCommitLog", "1048576"),
     ("mappedFileSizeConsumeQueue", "1000"),
+    ("maxHashSlotNum", "500"),
+    ("maxIndexNum", "2000"),
 ];
 const LARGE_FILES: [(&str, &str); 1] = [("mappedFileSizeCommitLog", "134217728")];
 
