@@ -162,31 +162,28 @@ impl FullDisk {
         let end = self.next + MANY;
         while !is_enough(sent, refused) {
             ensure!(self.next < end, "{sent} sends and the disk is not full");
-            let requests = self.next..self.next + PIPELINE;
-            self.next = requests.end;
-            let mut waiting = std::collections::HashMap::new();
-            for request in requests {
-                self.ledger.send(request);
-                waiting.insert(connection.send(message::request(request)?)?, request);
-            }
-            while !waiting.is_empty() {
-                let response = connection.receive()?;
-                let request = waiting.remove(&response.opaque);
-                let request = request.context("answer to nothing")?;
+            let first = self.next;
+            self.next += PIPELINE;
+            let requests = (first..self.next).map(message::request);
+            let requests = requests.collect::<anyhow::Result<Vec<_>>>()?;
+            (first..self.next).for_each(|request| self.ledger.send(request));
+            connection.pipeline(requests.len(), requests, |number, response| {
                 if response.response_code() == ResponseCode::SUCCESS {
                     let header: SendMessageResponseHeader<'_> = response.header()?;
-                    self.ledger.acknowledge(request, header.queue_offset)?;
                     (sent, refused) = (sent + 1, 0);
-                    continue;
+                    return self
+                        .ledger
+                        .acknowledge(first + number as u64, header.queue_offset);
                 }
                 refused += 1;
-                remark = response.remark.unwrap_or_default().to_string();
+                remark = response.remark.unwrap_or_default();
                 ensure!(
                     response.code == ResponseCode::SERVICE_NOT_AVAILABLE.0,
                     "refused with {}: {remark}",
                     response.code
                 );
-            }
+                Ok(())
+            })?;
         }
         Ok(remark)
     }

@@ -5,6 +5,7 @@
 mod full_disk;
 mod kill;
 mod ledger;
+mod many_queues;
 mod message;
 mod reader;
 mod refusals;

@@ -134,13 +134,18 @@ pub(crate) fn request(request: u64) -> anyhow::Result<Command> {
         message.properties.set(property::DELAY, level.to_string());
     }
     let is_batch = matches!(plan.kind, Kind::Batch(_));
+    Ok(send(message, plan.queue.1, is_batch))
+}
+
+/// The request that sends a message, or a batch of which the message has the body, to a queue of its topic.
+pub(crate) fn send(message: Message, queue_id: i32, is_batch: bool) -> Command {
     let text = message.properties.to_text();
     let header = SendMessageRequestHeaderV2 {
         producer_group: "crash_producers",
         topic: &message.topic,
         default_topic: name::AUTO_CREATE_TOPIC,
         default_topic_queue_nums: QUEUES,
-        queue_id: plan.queue.1,
+        queue_id,
         sys_flag: 0,
         born_timestamp: 1_700_000_000_000,
         flag: message.flag,
@@ -156,7 +161,7 @@ pub(crate) fn request(request: u64) -> anyhow::Result<Command> {
     } else {
         RequestCode::SEND_MESSAGE_V2
     };
-    Ok(Command::request(code, &header).with_body(message.body))
+    Command::request(code, &header).with_body(message.body)
 }
 
 /// The number of a message that is whole: body, flag, key and tag are what was sent.

@@ -20,6 +20,7 @@ pub mod ours;
 pub mod ports;
 pub mod process;
 pub mod programs;
+pub mod resources;
 pub mod tools;
 pub mod wire;
 

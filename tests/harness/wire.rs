@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //! A blocking connection that sends one command at a time: for set-up and for checks below the clients.
 
+use std::collections::HashMap;
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpStream};
 use std::time::Duration;
@@ -68,6 +69,36 @@ impl Connection {
             let count = self.stream.read(&mut chunk)?;
             ensure!(count > 0, "the peer closed the connection");
             self.input.extend_from_slice(&chunk[..count]);
+        }
+    }
+
+    /// Sends requests, `depth` of which are on the way together, and hands each response to `answered` with the number of
+    /// its request, counted from 0.
+    ///
+    /// # Errors
+    /// As [`Connection::receive`], and those of `answered`.
+    pub fn pipeline(
+        &mut self,
+        depth: usize,
+        requests: impl IntoIterator<Item = Command>,
+        mut answered: impl FnMut(usize, Command) -> anyhow::Result<()>,
+    ) -> anyhow::Result<()> {
+        let mut waiting = HashMap::new();
+        let mut requests = requests.into_iter().enumerate();
+        loop {
+            while waiting.len() < depth
+                && let Some((number, request)) = requests.next()
+            {
+                waiting.insert(self.send(request)?, number);
+            }
+            if waiting.is_empty() {
+                return Ok(());
+            }
+            let response = self.receive()?;
+            if response.is_response() {
+                let number = waiting.remove(&response.opaque);
+                answered(number.context("answer to nothing")?, response)?;
+            }
         }
     }
 
