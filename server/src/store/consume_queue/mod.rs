@@ -227,7 +227,8 @@ impl QueueHandle {
     /// Syncs units if at least `least_bytes` are not yet on disk; returns whether everything is on disk now.
     pub(crate) fn flush(&self, least_bytes: u64) -> io::Result<bool> {
         let (from, to) = {
-            let writer = self.writer.lock();
+            let mut writer = self.writer.lock();
+            writer.is_dirty = false;
             (writer.flushed, byte_of(writer.next()))
         };
         if to.saturating_sub(from) < least_bytes.max(1) {

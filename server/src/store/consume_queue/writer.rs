@@ -21,6 +21,8 @@ pub(crate) struct QueueWriter {
     pub(crate) flushed: u64,
     /// Whether the queue is in the log's list of queues with messages that are not visible yet.
     pub(crate) is_touched: bool,
+    /// Whether the queue is in the log's list of queues with units that are not on disk.
+    pub(crate) is_dirty: bool,
 }
 
 struct Tail {
@@ -55,6 +57,11 @@ impl QueueWriter {
     /// Queue offset of the next message.
     pub(crate) fn next(&self) -> i64 {
         self.next
+    }
+
+    /// Whether all units are on disk.
+    pub(crate) fn is_flushed(&self) -> bool {
+        self.flushed >= byte_of(self.next)
     }
 
     /// Opens or creates what the next `count` units need and reserves space for them, so that [`QueueWriter::put`] can

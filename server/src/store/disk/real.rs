@@ -275,6 +275,18 @@ impl SegmentWriter for RealWriter {
         self.writer.publish(to);
     }
 
+    fn write_through(&mut self, offset: u64, bytes: &[u8]) -> io::Result<()> {
+        self.writer.write_through(offset, bytes)
+    }
+
+    fn release(&mut self, from: u64, to: u64) {
+        self.writer.release(from, to);
+    }
+
+    fn lock_in_memory(&mut self) -> io::Result<()> {
+        self.writer.lock_in_memory()
+    }
+
     fn zero_from(&mut self, from: u64) -> io::Result<()> {
         self.writer.zero_from(from)
     }

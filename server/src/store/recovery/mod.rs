@@ -22,8 +22,9 @@ use kerolox_protocol::message::record::{self, MIN_BYTES, RecordView};
 
 use super::checkpoint::{Checkpoint, Exact};
 use super::consume_queue::{QueueHandle, QueueTable, Unit};
+use super::disk::Disk;
 use super::segments::SegmentFiles;
-use super::{StoreError, StoreOptions};
+use super::{StoreError, StoreOptions, commit_log};
 use rebuild::Rebuild;
 pub(crate) use walk::{Beyond, Bounds, WalkEnd, walk};
 
@@ -60,6 +61,7 @@ pub(crate) struct Recovered {
 
 /// What recovery works on.
 pub(crate) struct Recovery<'a> {
+    pub(crate) disk: &'a dyn Disk,
     pub(crate) options: &'a StoreOptions,
     pub(crate) log: &'a SegmentFiles,
     pub(crate) queues: &'a QueueTable,
@@ -160,8 +162,34 @@ impl Recovery<'_> {
             rebuild.add(offset, record)?;
             Ok(ControlFlow::Continue(()))
         };
-        let walked = walk::walk(self.log, &bounds, &mut add)?;
-        Ok((rebuild, walked))
+        let mut walked = walk::walk(self.log, &bounds, &mut add)?;
+        // The log may go on in the buffers of the transient store pool. After a power failure they hold what happened to
+        // be written back of them.
+        if bounds.beyond == Beyond::Cut {
+            return Ok((rebuild, walked));
+        }
+        loop {
+            let from = walked.end;
+            let restored = commit_log::restore(self.disk, &self.options.root_dir, self.log, from);
+            let end = restored.map_err(StoreError::io(
+                "restore the buffers of",
+                &self.options.root_dir,
+            ))?;
+            if end == from {
+                return Ok((rebuild, walked));
+            }
+            tracing::info!(
+                from,
+                to = end,
+                "committed what the transient store pool held"
+            );
+            let bounds = Bounds {
+                start: from,
+                trusted: end,
+                ..bounds
+            };
+            walked.append(walk::walk(self.log, &bounds, &mut add)?);
+        }
     }
 
     /// Without a commit log, queues mean nothing.
