@@ -12,4 +12,5 @@ mod refusals;
 mod rounds;
 mod sender;
 mod small_disk;
+mod store_of_many;
 mod victim;

@@ -3,12 +3,10 @@
 //!
 //! `KEROLOX_MANY_TOPICS=10000` sets the number of topics. Times are printed, not judged.
 
-use std::fs;
+use std::ops::Range;
 use std::time::Instant;
 
 use anyhow::{Context, ensure};
-use kerolox_protocol::body;
-use kerolox_protocol::body::topic::{TopicConfig, TopicConfigTable};
 use kerolox_protocol::code::ResponseCode;
 use kerolox_protocol::command::Command;
 use kerolox_protocol::message::{Message, record};
@@ -19,10 +17,13 @@ use kerolox_tests::wire::Connection;
 
 use crate::message;
 use crate::reader;
+use crate::store_of_many;
 
 /// Topics, unless the environment says otherwise.
 const TOPICS: usize = 1_000;
-const QUEUES: i32 = 4;
+pub(crate) const QUEUES: i32 = 4;
+/// Topics whose queues have no files before their first message.
+const NEW_TOPICS: usize = 100;
 /// What the broker may have open, of everything. A descriptor per queue would need a multiple.
 const OPEN_FILES: u32 = 1_024;
 /// A mapping per queue would be more than this.
@@ -42,77 +43,63 @@ fn many_queues_need_few_files_and_mappings() {
 
 fn run(topics: usize) -> anyhow::Result<()> {
     let mut broker = Broker::new(&[])?;
-    write_topics(&broker, topics)?;
+    let queues = all(0..topics);
+    let new = all(topics..topics + NEW_TOPICS);
+    let start = Instant::now();
+    store_of_many::write(broker.store(), &queues, &new)?;
+    report("wrote files of", &queues, start);
     broker.limit_open_files(OPEN_FILES);
-    let served = serve(&mut broker, topics);
-    served.with_context(|| format!("{topics} topics with {QUEUES} queues\n{}", broker.logs()))
+    let served = serve(&mut broker, &queues, &new);
+    served.with_context(|| format!("{} queues\n{}", queues.len(), broker.logs()))
 }
 
-fn serve(broker: &mut Broker, topics: usize) -> anyhow::Result<()> {
-    let (name, queues) = (format!("{topics} topics with {QUEUES} queues"), all(topics));
-    let start = broker.start()?;
-    say(&format!("{name}, empty: ready in {} ms", start.as_millis()));
-    send(broker, &queues, 0)?;
-    judge(broker, "first sends")?;
+pub(crate) type Queue = (String, i32);
 
-    broker.stop()?;
-    let start = broker.start()?;
-    say(&format!(
-        "{name}, after a stop: ready in {} ms",
-        start.as_millis()
-    ));
-    judge(broker, "start after a stop")?;
-    send(broker, &queues, 1)?;
-    judge(broker, "sends")?;
-    pull(broker, &queues, 2)?;
-    judge(broker, "pulls")?;
-
-    broker.kill();
-    let start = broker.start()?;
-    say(&format!(
-        "{name}, after a kill: ready in {} ms",
-        start.as_millis()
-    ));
-    judge(broker, "start after a kill")?;
-    pull(broker, &queues, 2)?;
-    judge(broker, "pulls")?;
-    broker.stop()
-}
-
-fn all(topics: usize) -> Vec<(String, i32)> {
-    let names = (0..topics).map(|topic| format!("many-{topic:05}"));
+fn all(topics: Range<usize>) -> Vec<Queue> {
+    let names = topics.map(|topic| format!("many-{topic:05}"));
     names
         .flat_map(|name| (0..QUEUES).map(move |queue| (name.clone(), queue)))
         .collect()
 }
 
-/// Writes `topics.json`: one by one the topics would cost a write of the growing file each.
-fn write_topics(broker: &Broker, topics: usize) -> anyhow::Result<()> {
-    let mut table = TopicConfigTable::default();
-    for (topic_name, _) in all(topics) {
-        let config = TopicConfig {
-            read_queue_nums: QUEUES,
-            write_queue_nums: QUEUES,
-            topic_name: topic_name.clone(),
-            ..TopicConfig::default()
-        };
-        table.topic_config_table.insert(topic_name, config);
-    }
-    let dir = broker.store().join("config");
-    fs::create_dir_all(&dir)?;
-    Ok(fs::write(
-        dir.join("topics.json"),
-        body::encode_pretty(&table),
-    )?)
+fn serve(broker: &mut Broker, queues: &[Queue], new: &[Queue]) -> anyhow::Result<()> {
+    start(broker, queues, "files of another broker")?;
+    send(broker, queues, 1)?;
+    judge(broker, "sends")?;
+    send(broker, new, 0)?;
+    judge(broker, "sends to new queues")?;
+
+    broker.stop()?;
+    start(broker, queues, "a stop")?;
+    pull(broker, queues, 2)?;
+    pull(broker, new, 1)?;
+    judge(broker, "pulls")?;
+    send(broker, queues, 2)?;
+    judge(broker, "sends")?;
+
+    broker.kill();
+    start(broker, queues, "a kill")?;
+    pull(broker, queues, 3)?;
+    judge(broker, "pulls")?;
+    broker.stop()
+}
+
+fn start(broker: &mut Broker, queues: &[Queue], after: &str) -> anyhow::Result<()> {
+    let ready = broker.start()?.as_millis();
+    let count = queues.len();
+    say(&format!(
+        "{count} queues after {after}: ready in {ready} ms"
+    ));
+    judge(broker, "the start")
 }
 
 /// What a queue's message number `count` says.
-fn text(topic: &str, queue: i32, count: usize) -> String {
+pub(crate) fn text(topic: &str, queue: i32, count: usize) -> String {
     format!("{topic}/{queue}/{count}")
 }
 
 /// Sends one message to each queue; each is the queue's message number `count`.
-fn send(broker: &Broker, queues: &[(String, i32)], count: usize) -> anyhow::Result<()> {
+fn send(broker: &Broker, queues: &[Queue], count: usize) -> anyhow::Result<()> {
     let start = Instant::now();
     let requests = queues.iter().map(|(topic, queue)| {
         let message = Message::new(topic.as_str(), text(topic, *queue, count));
@@ -132,7 +119,7 @@ fn send(broker: &Broker, queues: &[(String, i32)], count: usize) -> anyhow::Resu
 }
 
 /// Reads all `count` messages of each queue.
-fn pull(broker: &Broker, queues: &[(String, i32)], count: usize) -> anyhow::Result<()> {
+fn pull(broker: &Broker, queues: &[Queue], count: usize) -> anyhow::Result<()> {
     let start = Instant::now();
     let requests = queues
         .iter()
@@ -158,7 +145,7 @@ fn pull(broker: &Broker, queues: &[(String, i32)], count: usize) -> anyhow::Resu
 /// Sends a request about each queue and hands over the answer.
 fn each(
     broker: &Broker,
-    queues: &[(String, i32)],
+    queues: &[Queue],
     requests: impl Iterator<Item = Command>,
     answered: impl Fn(&str, i32, Command) -> anyhow::Result<()>,
 ) -> anyhow::Result<()> {
@@ -169,7 +156,7 @@ fn each(
     })
 }
 
-fn report(what: &str, queues: &[(String, i32)], start: Instant) {
+fn report(what: &str, queues: &[Queue], start: Instant) {
     say(&format!(
         "{what} {} queues in {} ms",
         queues.len(),
