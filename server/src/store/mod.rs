@@ -170,6 +170,7 @@ impl MessageStore {
             walked.end,
             recovered.flushed,
             walked.last_timestamp,
+            recovered.units,
             pool,
         )
         .map_err(StoreError::io("open a segment of", &log_dir))?;
@@ -195,7 +196,6 @@ impl MessageStore {
             boot_id,
         };
         store.mark_rebuilt_queues();
-        store.correct_min_offsets()?;
         if store.options.flush == Flush::Sync {
             // What recovery found becomes visible now, so it must be on disk.
             store.log.flush_to(store.log.written())?;
@@ -256,9 +256,12 @@ impl MessageStore {
     /// A file can not be removed.
     pub fn delete_topic(&self, topic: &str) -> Result<(), StoreError> {
         let dir = self.options.consume_queue_dir();
-        self.queues
-            .remove(topic)
-            .map_err(StoreError::io("remove a topic of", &dir))
+        let removed = self.queues.remove(topic);
+        let units = removed.map_err(StoreError::io("remove a topic of", &dir))?;
+        self.log.tail.lock().units -= units;
+        // Else a start after a kill would miss the queue and make it again from the log.
+        self.flush_all_queues()?;
+        self.write_checkpoint()
     }
 
     /// An empty batch with this store's limits.
@@ -356,15 +359,6 @@ impl MessageStore {
             Flush::Async => self.log.committed(),
             Flush::Sync => self.log.flushed(),
         }
-    }
-
-    fn correct_min_offsets(&self) -> Result<(), StoreError> {
-        let log_min = self.commit_log_min();
-        for queue in self.queues.all() {
-            let corrected = queue.correct_min(log_min);
-            corrected.map_err(StoreError::io("read", queue.files.dir()))?;
-        }
-        Ok(())
     }
 
     /// Flushes everything, writes the checkpoint, removes the abort file and releases the lock. Stop the

@@ -23,6 +23,10 @@ pub(crate) struct QueueFlush {
     thorough_ms: i64,
     /// All queues hold everything before this commit-log offset, on disk.
     restart: u64,
+    /// Sum of the queues' ends there.
+    units: i64,
+    /// The last such pair whose log is on disk too.
+    safe: (u64, i64),
     /// Store time of the last message whose unit is on disk.
     logics_timestamp: i64,
     checkpoint: Checkpoint,
@@ -39,6 +43,8 @@ impl QueueFlush {
         Self {
             thorough_ms: now_ms,
             restart: recovered.restart,
+            units: recovered.units_at_restart,
+            safe: (recovered.restart, recovered.units_at_restart),
             logics_timestamp: checkpoint.logics_timestamp,
             checkpoint,
             written: None,
@@ -65,12 +71,12 @@ impl MessageStore {
     }
 
     fn flush_queues(&self, state: &mut QueueFlush, is_thorough: bool) -> Result<(), StoreError> {
-        let (position, last_timestamp, dirty) = {
+        let (position, units, last_timestamp, dirty) = {
             let mut tail = self.log.tail.lock();
             let dirty = std::mem::take(&mut tail.dirty);
-            (tail.position, tail.last_timestamp, dirty)
+            (tail.position, tail.units, tail.last_timestamp, dirty)
         };
-        if position <= state.restart {
+        if position <= state.restart && units == state.units {
             return Ok(());
         }
         let least_bytes = if is_thorough {
@@ -96,6 +102,7 @@ impl MessageStore {
         }
         if is_clean {
             state.restart = position;
+            state.units = units;
             state.logics_timestamp = last_timestamp.max(state.logics_timestamp);
         }
         Ok(())
@@ -137,10 +144,15 @@ impl MessageStore {
                     checkpoint.logics_timestamp.min(index.last_timestamp());
             }
         }
+        if state.restart <= flushed {
+            state.safe = (state.restart, state.units);
+        }
+        let (restart, units) = state.safe;
         checkpoint.exact = Some(Exact {
             flushed,
-            restart: state.restart.min(flushed),
+            restart,
             boot_id: self.boot_id,
+            units,
         });
         if state.written != Some(checkpoint) {
             self.checkpoint.write(&checkpoint)?;

@@ -121,6 +121,7 @@ impl CommitLog {
             writer
                 .prepare(&queue.files, queued)
                 .map_err(|error| refusal(&error))?;
+            queue.note_open();
         }
 
         let timestamp = tail.last_timestamp;
@@ -149,6 +150,7 @@ impl CommitLog {
         });
         let copied = copied.and_then(|()| {
             tail.position = position;
+            tail.units += i64::try_from(queued).unwrap_or(0);
             if self.pool.is_none() {
                 tail.writer.publish(position - tail.base);
             }

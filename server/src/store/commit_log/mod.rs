@@ -81,6 +81,8 @@ pub(crate) struct Tail {
     position_at_prepare: u64,
     /// Store timestamps never go back within a run.
     pub(crate) last_timestamp: i64,
+    /// Sum of the ends of all consume queues.
+    pub(crate) units: i64,
     /// Bytes of a buffer before this offset were given back.
     released: u64,
     /// Queues with messages that wait for a commit or flush to become visible.
@@ -97,6 +99,7 @@ impl CommitLog {
         end: u64,
         flushed: u64,
         last_timestamp: i64,
+        units: i64,
         pool: Option<TransientPool>,
     ) -> io::Result<Self> {
         files.set_end(end);
@@ -124,6 +127,7 @@ impl CommitLog {
             ahead: MIN_AHEAD,
             position_at_prepare: end,
             last_timestamp,
+            units,
             released: end,
             touched: Vec::new(),
             dirty: Vec::new(),

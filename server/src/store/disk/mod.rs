@@ -109,6 +109,8 @@ pub trait Disk: Send + Sync {
     fn lock_exclusive(&self, path: &Path) -> io::Result<Option<Box<dyn DiskLock>>>;
     /// Physical memory of the machine, bytes.
     fn memory_bytes(&self) -> u64;
+    /// How many queues may have mapped files at a time.
+    fn most_mapped(&self) -> usize;
     /// Tells the runs of the machine apart: what was written, synced or not, is there as long as this stays the same.
     fn boot_id(&self) -> u64;
 }

@@ -174,6 +174,13 @@ impl Disk for RealDisk {
         kib.map_or(FALLBACK, |kib| kib.saturating_mul(1024))
     }
 
+    fn most_mapped(&self) -> usize {
+        // A quarter of the files that the process may open; the other limit is the system's on mappings, 65530.
+        let limit = rustix::process::getrlimit(rustix::process::Resource::Nofile);
+        let files = limit.current.unwrap_or(u64::MAX) / 4;
+        usize::try_from(files).unwrap_or(usize::MAX).clamp(16, 4096)
+    }
+
     fn boot_id(&self) -> u64 {
         // 0 where the kernel does not tell: then every start counts as one of the same run.
         let text = fs::read("/proc/sys/kernel/random/boot_id").unwrap_or_default();

@@ -352,6 +352,10 @@ impl Disk for SimDisk {
         1 << 30
     }
 
+    fn most_mapped(&self) -> usize {
+        3
+    }
+
     fn boot_id(&self) -> u64 {
         self.state.lock().boot + 1
     }
