@@ -2,6 +2,7 @@
 //! Rung 5 of the ladder of tests: our server is killed, started twice, and configured wrongly.
 #![forbid(unsafe_code)]
 
+mod big_log;
 mod full_disk;
 mod kill;
 mod ledger;

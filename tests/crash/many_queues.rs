@@ -20,14 +20,14 @@ use crate::reader;
 use crate::store_of_many;
 
 /// Topics, unless the environment says otherwise.
-const TOPICS: usize = 1_000;
+const TOPICS: usize = 500;
 pub(crate) const QUEUES: i32 = 4;
 /// Topics whose queues have no files before their first message.
-const NEW_TOPICS: usize = 100;
+const NEW_TOPICS: usize = 50;
 /// What the broker may have open, of everything. A descriptor per queue would need a multiple.
 const OPEN_FILES: u32 = 1_024;
 /// A mapping per queue would be more than this.
-const MAPPINGS: usize = 3_000;
+const MAPPINGS: usize = 1_000;
 const PIPELINE: usize = 256;
 
 #[test]
