@@ -15,7 +15,7 @@ use crate::ours;
 use crate::process::Process;
 
 /// How long it may take to get ready; it says how long it took, this is for a machine under load.
-const READY: Duration = Duration::from_secs(60);
+const READY: Duration = Duration::from_secs(300);
 const STOP: Duration = Duration::from_secs(60);
 /// What the broker says about a setting that it does not follow.
 const NO_EFFECT: [&str; 2] = ["has no effect", "unknown key"];
