@@ -28,6 +28,9 @@ use super::{StoreError, StoreOptions, commit_log};
 use rebuild::Rebuild;
 pub(crate) use walk::{Beyond, Bounds, WalkEnd, walk};
 
+/// Commit log read between two words about it, bytes.
+const PROGRESS_STEP: u64 = 1 << 30;
+
 /// What recovery found and did.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct RecoveryReport {
@@ -181,7 +184,18 @@ impl Recovery<'_> {
     /// Walks the log and writes the units of its records.
     fn rebuild(&self, bounds: Bounds) -> Result<(Rebuild<'_>, WalkEnd), StoreError> {
         let mut rebuild = Rebuild::new(self.options, self.queues);
+        let mut next_word = bounds.start + PROGRESS_STEP;
+        let of = self.log.last().unwrap_or(0) + self.log.segment_len();
         let mut add = |offset, record: &RecordView<'_>| {
+            if offset >= next_word {
+                next_word = offset + PROGRESS_STEP;
+                tracing::info!(
+                    from = bounds.start,
+                    at = offset,
+                    of,
+                    "reading the commit log"
+                );
+            }
             rebuild.add(offset, record)?;
             Ok(ControlFlow::Continue(()))
         };
