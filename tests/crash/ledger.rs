@@ -46,6 +46,13 @@ impl Ledger {
         Ok(())
     }
 
+    /// Acknowledged messages with their places, but for delayed ones.
+    pub(crate) fn undelayed(&self) -> impl Iterator<Item = (Place, u64)> {
+        let all = self.acknowledged.iter();
+        all.filter(|(place, _)| place.0.0 != SCHEDULE)
+            .map(|(place, number)| (*place, *number))
+    }
+
     /// Acknowledged messages.
     pub(crate) fn len(&self) -> usize {
         self.acknowledged.len()

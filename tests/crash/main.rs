@@ -4,6 +4,7 @@
 
 mod big_log;
 mod full_disk;
+mod keys;
 mod kill;
 mod ledger;
 mod many_queues;

@@ -8,6 +8,7 @@ use kerolox_tests::tools::say;
 use kerolox_tests::wait_for;
 use kerolox_tests::wire::Connection;
 
+use crate::keys;
 use crate::ledger::{self, Copy, Found, Report};
 use crate::message::{QUEUES, SCHEDULE, TAGS, TOPICS, tag};
 use crate::reader;
@@ -28,10 +29,12 @@ pub(crate) struct Rounds<'a> {
     ledger: Shared,
     /// How long each start took.
     ready: Vec<Duration>,
+    /// How many acknowledged messages are looked for by key in each round.
+    by_key: usize,
 }
 
 impl<'a> Rounds<'a> {
-    /// Runs that many; `KEROLOX_SEED` sets the seed of the random choices.
+    /// Runs that many, and looks for `by_key` messages by key in each; `KEROLOX_SEED` sets the seed of the random choices.
     ///
     /// # Errors
     /// What went wrong, with round, seed and the broker's logs.
@@ -39,12 +42,14 @@ impl<'a> Rounds<'a> {
         name: &'a str,
         victim: &'a mut dyn Victim,
         rounds: u64,
+        by_key: usize,
     ) -> anyhow::Result<()> {
         let seed = seed();
         say(&format!(
             "kill -9, {name}: {rounds} rounds, KEROLOX_SEED={seed}"
         ));
         let mut run = Self::new(name, victim, seed);
+        run.by_key = by_key;
         for round in 0..=rounds + 1 {
             let result = match round {
                 0 => run.prepare(),
@@ -65,6 +70,7 @@ impl<'a> Rounds<'a> {
             random: fastrand::Rng::with_seed(seed),
             ledger: Shared::default(),
             ready: Vec::new(),
+            by_key: 0,
         }
     }
 
@@ -90,6 +96,7 @@ impl<'a> Rounds<'a> {
         let ready = self.restart()?;
         let (found, report) = self.read_and_check()?;
         self.check_tag(&found)?;
+        self.check_keys()?;
         let all = with(&self.ledger, |ledger| ledger.len());
         say(&format!(
             "{} round {round:3}: acknowledged {} (all rounds {all}), found {}, without an answer {}, \
@@ -181,6 +188,14 @@ impl<'a> Rounds<'a> {
             queue.1
         );
         Ok(())
+    }
+
+    /// A sample of all acknowledged messages is found by key.
+    fn check_keys(&mut self) -> anyhow::Result<()> {
+        let sample = with(&self.ledger, |ledger| {
+            self.random.choose_multiple(ledger.undelayed(), self.by_key)
+        });
+        keys::check(self.victim.addr()?, &sample)
     }
 
     /// All delayed messages arrive; then the broker is stopped in order, and everything is there after that, too.
