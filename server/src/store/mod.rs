@@ -136,6 +136,7 @@ impl MessageStore {
             checkpoint: last_checkpoint,
             is_after_crash: lock.is_after_crash,
             boot_id,
+            now_ms: clock.now_ms(),
             removed_queues: loaded.removed,
         }
         .run()?;

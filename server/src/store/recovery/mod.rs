@@ -76,6 +76,7 @@ pub(crate) struct Recovery<'a> {
     pub(crate) is_after_crash: bool,
     /// This run of the machine.
     pub(crate) boot_id: u64,
+    pub(crate) now_ms: i64,
     /// Queues that loading had to remove.
     pub(crate) removed_queues: Vec<PathBuf>,
 }
@@ -92,15 +93,21 @@ impl Recovery<'_> {
                 && exact.restart >= first
         });
 
-        let mut start = if !self.removed_queues.is_empty() || self.queues.all().is_empty() {
-            first
-        } else if let Some(restart) = self.restart(exact)? {
-            restart
-        } else if self.is_after_crash {
-            self.start_by_time(first)?
-        } else {
-            self.start_after_stop(first)?
-        };
+        let is_doubtful = self.checkpoint.exact.is_some() && exact.is_none()
+            || !self.checkpoint.is_of_the_past(self.now_ms);
+        if is_doubtful {
+            tracing::warn!("the checkpoint does not fit the commit log; everything is read again");
+        }
+        let mut start =
+            if is_doubtful || !self.removed_queues.is_empty() || self.queues.all().is_empty() {
+                first
+            } else if let Some(restart) = self.restart(exact)? {
+                restart
+            } else if self.is_after_crash {
+                self.start_by_time(first)?
+            } else {
+                self.start_after_stop(first)?
+            };
         let mut rebuilt_queues = self.removed_queues.clone();
         let mut surveys = self.survey(start)?;
         let units = surveys.iter().map(|survey| survey.next).sum::<i64>();
