@@ -28,7 +28,7 @@ const NEW_TOPICS: usize = 50;
 const OPEN_FILES: u32 = 1_024;
 /// A mapping per queue would be more than this.
 const MAPPINGS: usize = 1_000;
-const PIPELINE: usize = 256;
+const PIPELINE: usize = 32;
 
 #[test]
 fn many_queues_need_few_files_and_mappings() {
