@@ -74,6 +74,6 @@ fn write_abort(disk: &dyn Disk, abort: &Path, is_after_crash: bool) -> io::Resul
     }
 }
 
-fn parse_pid(text: &[u8]) -> Option<u32> {
+pub(crate) fn parse_pid(text: &[u8]) -> Option<u32> {
     std::str::from_utf8(text).ok()?.trim().parse().ok()
 }
