@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //! A blocking connection that sends one command at a time: for set-up and for checks below the clients.
 
+use std::collections::HashMap;
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpStream};
 use std::time::Duration;
@@ -71,6 +72,36 @@ impl Connection {
         }
     }
 
+    /// Sends requests, `depth` of which are on the way together, and hands each response to `answered` with the number of
+    /// its request, counted from 0.
+    ///
+    /// # Errors
+    /// As [`Connection::receive`], and those of `answered`.
+    pub fn pipeline(
+        &mut self,
+        depth: usize,
+        requests: impl IntoIterator<Item = Command>,
+        mut answered: impl FnMut(usize, Command) -> anyhow::Result<()>,
+    ) -> anyhow::Result<()> {
+        let mut waiting = HashMap::new();
+        let mut requests = requests.into_iter().enumerate();
+        loop {
+            while waiting.len() < depth
+                && let Some((number, request)) = requests.next()
+            {
+                waiting.insert(self.send(request)?, number);
+            }
+            if waiting.is_empty() {
+                return Ok(());
+            }
+            let response = self.receive()?;
+            if response.is_response() {
+                let number = waiting.remove(&response.opaque);
+                answered(number.context("answer to nothing")?, response)?;
+            }
+        }
+    }
+
     /// Sends a request and waits for its response; requests of the peer in between are dropped.
     ///
     /// # Errors
@@ -102,16 +133,11 @@ impl Connection {
     }
 }
 
-/// Creates a topic at the broker and waits until the name server has a route for it.
+/// Creates a topic at the broker.
 ///
 /// # Errors
-/// When the broker refuses it or no route comes up.
-pub fn create_topic(
-    namesrv: SocketAddr,
-    broker: SocketAddr,
-    topic: &str,
-    queues: i32,
-) -> anyhow::Result<()> {
+/// When the broker refuses it.
+pub fn create_topic_at(broker: SocketAddr, topic: &str, queues: i32) -> anyhow::Result<()> {
     let header = CreateTopicRequestHeader {
         topic,
         default_topic: Some("TBW102"),
@@ -128,6 +154,20 @@ pub fn create_topic(
         RequestCode::UPDATE_AND_CREATE_TOPIC,
         &header,
     ))?;
+    Ok(())
+}
+
+/// Creates a topic at the broker and waits until the name server has a route for it.
+///
+/// # Errors
+/// When the broker refuses it or no route comes up.
+pub fn create_topic(
+    namesrv: SocketAddr,
+    broker: SocketAddr,
+    topic: &str,
+    queues: i32,
+) -> anyhow::Result<()> {
+    create_topic_at(broker, topic, queues)?;
     let mut connection = Connection::open(namesrv)?;
     wait_for(&format!("route for {topic}"), TIMEOUT, || {
         let header = GetRouteInfoRequestHeader {
