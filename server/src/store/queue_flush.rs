@@ -7,6 +7,7 @@ use std::sync::atomic::Ordering;
 use super::checkpoint::{Checkpoint, Exact};
 use super::consume_queue::QueueHandle;
 use super::recovery::Recovered;
+use super::sabotage::{self, Sabotage};
 use super::{MessageStore, StoreError};
 
 /// All queues are flushed at the latest after this many bytes of commit log: they bound what recovery reads.
@@ -86,6 +87,9 @@ impl MessageStore {
         };
         let mut is_clean = true;
         for queue in dirty {
+            if sabotage::is(Sabotage::QueuesNotFlushed) {
+                continue;
+            }
             match queue.flush(least_bytes) {
                 Ok(true) => {}
                 Ok(false) => {
@@ -147,6 +151,15 @@ impl MessageStore {
         if state.restart <= flushed {
             state.safe = (state.restart, state.units);
         }
+        if sabotage::is(Sabotage::RestartTooFar) {
+            let tail = self.log.tail.lock();
+            state.safe = (flushed, tail.units);
+        }
+        let flushed = if sabotage::is(Sabotage::CheckpointAhead) {
+            self.log.written()
+        } else {
+            flushed
+        };
         let (restart, units) = state.safe;
         checkpoint.exact = Some(Exact {
             flushed,

@@ -21,6 +21,7 @@ use parking_lot::Mutex;
 use super::AppendError;
 use super::consume_queue::QueueHandle;
 use super::disk::{Segment, SegmentWriter};
+use super::sabotage::{self, Sabotage};
 use super::segments::SegmentFiles;
 
 pub use append::AppendOutcome;
@@ -244,11 +245,18 @@ impl CommitLog {
             }
             let base = self.files.base_of(at);
             let end = (base + self.files.segment_len()).min(target);
+            if sabotage::is(Sabotage::FlushedTooEarly) {
+                self.flushed.fetch_max(target, Ordering::AcqRel);
+            }
             let synced = self.files.segment(at).and_then(|segment| match segment {
+                _ if sabotage::is(Sabotage::FlushWithoutSync) => Ok(()),
                 Some((_, segment)) => segment.flush(at - base, end - base),
                 None => Ok(()),
             });
             if let Err(error) = synced {
+                if sabotage::is(Sabotage::FailedFlushForgotten) {
+                    return Err(AppendError::DiskFull);
+                }
                 self.poison(&error);
                 return Err(AppendError::Poisoned);
             }
@@ -393,7 +401,7 @@ impl Tail {
         }
         let end = self.base + segment_len;
         let needed = (self.position + needed).min(end);
-        if needed > self.reserved {
+        if needed > self.reserved && !sabotage::is(Sabotage::SpaceNotReserved) {
             let segment = self.writer.segment();
             let generous = needed.max(self.reserved + INLINE_RESERVE).min(end);
             let from = self.reserved - self.base;
@@ -402,7 +410,12 @@ impl Tail {
                 // The last bytes of a disk are still good for this record.
                 Err(_) => match segment.reserve(from, needed - self.base) {
                     Ok(()) => needed,
-                    Err(error) => return Err(refusal(&error)),
+                    Err(error) => {
+                        if sabotage::is(Sabotage::FullDiskIsFinal) {
+                            log.poison(&error);
+                        }
+                        return Err(refusal(&error));
+                    }
                 },
             };
         }

@@ -18,6 +18,7 @@ use parking_lot::Mutex;
 
 use crate::store::AppendError;
 use crate::store::disk::{Disk, OpenSegment, ReadAt, SegmentWriter};
+use crate::store::sabotage::{self, Sabotage};
 use crate::store::segments::{SegmentFiles, file_name};
 
 /// Bytes copied at a time.
@@ -138,6 +139,9 @@ impl TransientPool {
             let read = target.buffer.read_at(place, &mut scratch)?;
             if read < scratch.len() {
                 return Err(io::ErrorKind::UnexpectedEof.into());
+            }
+            if sabotage::is(Sabotage::CommittedTooEarly) {
+                self.committed.store(at + read as u64, Ordering::Release);
             }
             target.log.write_through(place, &scratch)?;
             at += read as u64;

@@ -18,6 +18,7 @@ use std::sync::{Arc, Weak};
 use parking_lot::Mutex;
 
 use super::disk::Segment;
+use super::sabotage::{self, Sabotage};
 use super::segments::SegmentFiles;
 
 use open_queues::OpenQueues;
@@ -142,6 +143,7 @@ impl QueueHandle {
     pub(crate) fn reset(&self, next: i64, flushed: i64, min: i64) {
         self.files.set_end(byte_of(next));
         self.files.unmap_all();
+        let next = next - i64::from(next > 0 && sabotage::is(Sabotage::OffsetGivenTwice));
         *self.writer.lock() = QueueWriter::at(next, flushed);
         self.min.store(min.min(next), Ordering::Release);
         self.visible.store(next, Ordering::Release);

@@ -23,6 +23,7 @@ use kerolox_protocol::message::record::{self, MIN_BYTES, RecordView};
 use super::checkpoint::{Checkpoint, Exact};
 use super::consume_queue::QueueTable;
 use super::disk::Disk;
+use super::sabotage::{self, Sabotage};
 use super::segments::SegmentFiles;
 use super::{StoreError, StoreOptions, commit_log};
 use rebuild::Rebuild;
@@ -89,7 +90,10 @@ impl Recovery<'_> {
                 && exact.restart >= first
         });
 
-        let mut start = if !self.removed_queues.is_empty() || self.queues.all().is_empty() {
+        let mut start = if !self.removed_queues.is_empty()
+            || self.queues.all().is_empty()
+            || sabotage::is(Sabotage::StartFromBeginning)
+        {
             first
         } else if let Some(restart) = self.restart(exact)? {
             restart
@@ -101,7 +105,8 @@ impl Recovery<'_> {
         let mut rebuilt_queues = self.removed_queues.clone();
         let mut surveys = self.survey(start)?;
         let units = surveys.iter().map(|survey| survey.next).sum::<i64>();
-        let is_complete = exact.is_none_or(|exact| exact.restart != start || exact.units == units);
+        let is_complete = exact.is_none_or(|exact| exact.restart != start || exact.units == units)
+            || sabotage::is(Sabotage::MissingQueuesUnnoticed);
         if !is_complete && start > first {
             tracing::warn!(
                 "consume queues are missing or cut; they are rebuilt from the beginning of the log"
@@ -188,7 +193,7 @@ impl Recovery<'_> {
         let mut walked = walk::walk(self.log, &bounds, &mut add)?;
         // The log may go on in the buffers of the transient store pool. After a power failure they hold what happened to
         // be written back of them.
-        if bounds.beyond == Beyond::Cut {
+        if bounds.beyond == Beyond::Cut || sabotage::is(Sabotage::PoolNotRestored) {
             return Ok((rebuild, walked));
         }
         loop {
@@ -302,12 +307,13 @@ impl Recovery<'_> {
             removed += 1;
         }
         let is_there = self.log.bases().contains(&base);
-        if is_there && self.is_after_crash {
+        if is_there && self.is_after_crash && !sabotage::is(Sabotage::TailKept) {
             self.log.set_end(end);
-            let zeroed = self
-                .log
-                .open_tail(base)
-                .and_then(|mut writer| writer.zero_from(end - base));
+            let zeroed = self.log.open_tail(base).and_then(|mut writer| {
+                writer.zero_from(end - base)?;
+                // Else a power failure could bring back what was cut, in the middle of new records.
+                writer.segment().flush(end - base, self.log.segment_len())
+            });
             zeroed.map_err(StoreError::io("clear the end of", &self.log.path(base)))?;
         }
         Ok(removed)

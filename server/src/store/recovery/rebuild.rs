@@ -14,6 +14,7 @@ use crate::store::consume_queue::{
     QueueHandle, QueueTable, UNIT_BYTES, Unit, UnitScan, byte_of, offset_of,
 };
 use crate::store::disk::SegmentWriter;
+use crate::store::sabotage::{self, Sabotage};
 use crate::store::{StoreError, StoreOptions};
 
 /// Space reserved at a time, bytes.
@@ -299,6 +300,9 @@ impl OpenQueue {
             segment.writer.segment().reserve(from, to)?;
             segment.reserved = to;
         }
+        if sabotage::is(Sabotage::UnitsNotRebuilt) {
+            return Ok(());
+        }
         segment.writer.write(at, &unit.encode())
     }
 }
@@ -324,7 +328,7 @@ fn finish_untouched(survey: &Survey, walked: &WalkEnd, zero_all: bool) -> io::Re
         }
     }
     if zero_all || next < survey.end {
-        cut(queue, next)?;
+        cut(queue, next, next < survey.end)?;
     }
     queue.reset(next, next, survey.min);
     Ok(next)
@@ -342,13 +346,13 @@ fn finish_written(queue: &QueueHandle, open: OpenQueue, walked: &WalkEnd) -> io:
     {
         next += 1;
     }
-    cut(queue, next)?;
+    cut(queue, next, next < in_files)?;
     queue.reset(next, first, queue.first_in_files());
     Ok(next)
 }
 
 /// Removes units from `next` on.
-fn cut(queue: &QueueHandle, next: i64) -> io::Result<()> {
+fn cut(queue: &QueueHandle, next: i64, is_synced: bool) -> io::Result<()> {
     let files = &queue.files;
     let at = byte_of(next);
     let base = files.base_of(at);
@@ -357,7 +361,12 @@ fn cut(queue: &QueueHandle, next: i64) -> io::Result<()> {
     }
     if files.bases().contains(&base) {
         files.set_end(at);
-        files.open_tail(base)?.zero_from(at - base)?;
+        let mut writer = files.open_tail(base)?;
+        writer.zero_from(at - base)?;
+        if is_synced {
+            // Else a power failure could bring back what was cut.
+            writer.segment().flush(at - base, files.segment_len())?;
+        }
     }
     Ok(())
 }
@@ -366,6 +375,7 @@ fn cut(queue: &QueueHandle, next: i64) -> io::Result<()> {
 fn tags_code(options: &StoreOptions, topic: &str, record: &RecordView<'_>) -> i64 {
     let text = record.properties();
     if topic == name::SCHEDULE_TOPIC
+        && !sabotage::is(Sabotage::DeliverTimeLost)
         && let Some(level) =
             properties::find(&text, property::DELAY).and_then(|level| level.parse().ok())
         && level > 0

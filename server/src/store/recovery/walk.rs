@@ -13,6 +13,7 @@ use kerolox_protocol::message::record::{self, BLANK_BYTES, MIN_BYTES, RecordChec
 
 use crate::store::StoreError;
 use crate::store::disk::Segment;
+use crate::store::sabotage::{self, Sabotage};
 use crate::store::segments::SegmentFiles;
 
 /// Unit that a disk writes atomically, bytes.
@@ -144,7 +145,9 @@ pub(crate) fn walk(
             to = resume,
             "the commit log is damaged; these records are lost"
         );
-        walked.damaged.push(position..resume);
+        if !sabotage::is(Sabotage::DamageUnreported) {
+            walked.damaged.push(position..resume);
+        }
         walked.end = resume;
     }
 }
@@ -168,9 +171,11 @@ fn judge<'a>(bytes: &'a [u8], position: u64, base: u64, bounds: &Bounds) -> Judg
     let Ok(record) = RecordView::parse(bytes) else {
         return Judged::Nothing;
     };
-    if record.physical_offset != position.cast_signed() {
+    let checks_place = !sabotage::is(Sabotage::PlaceUnchecked);
+    let checks_bodies = bounds.checks_bodies && !sabotage::is(Sabotage::BodyUnchecked);
+    if checks_place && record.physical_offset != position.cast_signed() {
         Judged::Nothing
-    } else if bounds.checks_bodies && !record.is_body_intact() {
+    } else if checks_bodies && !record.is_body_intact() {
         Judged::Skippable(record.size)
     } else if position >= bounds.trusted && is_torn(&record, position - base) {
         Judged::Nothing
@@ -298,6 +303,9 @@ fn look(
 /// Whether part of the record never reached the disk although its body's CRC is right: a sector's share of the topic and
 /// properties that is all zero, or no store time.
 fn is_torn(record: &RecordView<'_>, at: u64) -> bool {
+    if sabotage::is(Sabotage::TornAccepted) {
+        return false;
+    }
     if record.store_timestamp <= 0 {
         return true;
     }
