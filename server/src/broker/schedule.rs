@@ -190,7 +190,7 @@ fn redeliver(broker: &Broker, found: &GetResult) -> bool {
     }
     let times = message.reconsume_times;
     match broker.put_copy(&message, times, topic, queue_id, properties, None) {
-        Ok(()) => true,
+        Ok(_) => true,
         Err(error) => {
             tracing::warn!(%topic, %error, "a delayed message could not be delivered, trying again");
             false

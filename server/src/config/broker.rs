@@ -51,6 +51,10 @@ keys! {
         "mappedFileSizeCommitLog" mapped_file_size_commit_log: u64 = 1_073_741_824,
         /// Bytes of a consume queue file.
         "mappedFileSizeConsumeQueue" mapped_file_size_consume_queue: u64 = 6_000_000,
+        /// Consume queues have extension files.
+        "enableConsumeQueueExt" enable_consume_queue_ext: bool = false,
+        /// Bytes of an extension file of a consume queue.
+        "mappedFileSizeConsumeQueueExt" mapped_file_size_consume_queue_ext: u64 = 50_331_648,
         /// When a send is acknowledged.
         "flushDiskType" flush_disk_type: FlushDiskType = FlushDiskType::Async,
         /// Milliseconds between two flushes of the commit log.
@@ -309,6 +313,8 @@ impl BrokerConfig {
             commit_log_dir: self.store_path_commit_log.clone(),
             commit_log_file_size: self.mapped_file_size_commit_log,
             consume_queue_file_size: self.mapped_file_size_consume_queue,
+            consume_queue_ext: self.enable_consume_queue_ext,
+            consume_queue_ext_file_size: self.mapped_file_size_consume_queue_ext,
             flush: match self.flush_disk_type {
                 FlushDiskType::Async => Flush::Async,
                 FlushDiskType::Sync => Flush::Sync,

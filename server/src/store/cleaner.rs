@@ -216,6 +216,10 @@ impl MessageStore {
             index.remove_expired(minimum)?;
         }
         tracing::info!(removed, minimum, "removed commit log segments");
+        // Else a start after a kill would miss the queues' files and make all queues again.
+        if let Err(error) = self.write_checkpoint() {
+            tracing::warn!(%error, "can not write the checkpoint");
+        }
         if lost > 0 {
             self.unconsumed_removed.fetch_add(lost, Ordering::Relaxed);
             tracing::warn!(

@@ -125,12 +125,8 @@ impl MessageStore {
                 expected_len,
                 reason: misfit.reason,
             })?;
-        let loaded = QueueTable::load(
-            Arc::clone(&disk),
-            queues_dir.clone(),
-            options.consume_queue_len(),
-        )
-        .map_err(StoreError::io("list", &queues_dir))?;
+        let loaded = QueueTable::load(Arc::clone(&disk), options.queue_layout())
+            .map_err(StoreError::io("list", &queues_dir))?;
         let (index, removed_index) = Self::load_index(&options, &disk)?;
         let checkpoint = CheckpointFile::new(Arc::clone(&disk), root.join("checkpoint"));
         let last_checkpoint = checkpoint.read();

@@ -3,8 +3,12 @@
 
 use std::path::PathBuf;
 
+use kerolox_protocol::message::record::RecordView;
+use kerolox_protocol::message::{name, properties, property, tags};
+
 use super::StoreError;
-use super::consume_queue::UNIT_BYTES;
+use super::consume_queue::{QueueLayout, UNIT_BYTES};
+use super::sabotage::{self, Sabotage};
 
 /// When an appended message is acknowledged and shown.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -27,6 +31,10 @@ pub struct StoreOptions {
     pub commit_log_file_size: u64,
     /// Length of a consume-queue segment, bytes, rounded up to whole units (`mappedFileSizeConsumeQueue`).
     pub consume_queue_file_size: u64,
+    /// Whether tags codes are written to extension files, too (`enableConsumeQueueExt`).
+    pub consume_queue_ext: bool,
+    /// Length of a segment of an extension, bytes (`mappedFileSizeConsumeQueueExt`).
+    pub consume_queue_ext_file_size: u64,
     /// (`flushDiskType`).
     pub flush: Flush,
     /// Longest body, bytes; a record may have 64 KiB more (`maxMessageSize`).
@@ -119,6 +127,8 @@ impl StoreOptions {
             commit_log_dir: None,
             commit_log_file_size: 1 << 30,
             consume_queue_file_size: 6_000_000,
+            consume_queue_ext: false,
+            consume_queue_ext_file_size: 48 << 20,
             flush: Flush::Async,
             max_message_size: 4 << 20,
             file_reserved_time_h: 72,
@@ -173,6 +183,21 @@ impl StoreOptions {
         delay.copied().unwrap_or(1000)
     }
 
+    /// What a record's unit holds besides its place (store.md 3.1): the hash of its tags, or in the delay topic its deliver
+    /// time.
+    pub(crate) fn tags_code(&self, record: &RecordView<'_>) -> i64 {
+        let text = record.properties();
+        if record.topic == name::SCHEDULE_TOPIC.as_bytes()
+            && !sabotage::is(Sabotage::DeliverTimeLost)
+            && let Some(level) =
+                properties::find(&text, property::DELAY).and_then(|level| level.parse().ok())
+            && level > 0
+        {
+            return record.store_timestamp.saturating_add(self.delay_ms(level));
+        }
+        tags::tags_code(properties::find(&text, property::TAGS))
+    }
+
     /// Whether records go to the transient store pool first.
     pub(crate) fn has_pool(&self) -> bool {
         self.transient_store_pool && self.flush == Flush::Async
@@ -186,6 +211,16 @@ impl StoreOptions {
 
     pub(crate) fn consume_queue_dir(&self) -> PathBuf {
         self.root_dir.join("consumequeue")
+    }
+
+    pub(crate) fn queue_layout(&self) -> QueueLayout {
+        QueueLayout {
+            root: self.consume_queue_dir(),
+            segment_len: self.consume_queue_len(),
+            ext_root: self.root_dir.join("consumequeue_ext"),
+            ext_segment_len: self.consume_queue_ext_file_size,
+            is_ext_enabled: self.consume_queue_ext,
+        }
     }
 
     /// Length of a consume-queue segment: whole units.
@@ -208,6 +243,13 @@ impl StoreOptions {
                 key: "mappedFileSizeConsumeQueue",
                 value: self.consume_queue_file_size,
                 allowed: "20 to 2147483627 bytes",
+            });
+        }
+        if !(1024..=MAX_LOG).contains(&self.consume_queue_ext_file_size) {
+            return Err(StoreError::Option {
+                key: "mappedFileSizeConsumeQueueExt",
+                value: self.consume_queue_ext_file_size,
+                allowed: "1024 to 2147483647 bytes",
             });
         }
         // 8 GiB at most.

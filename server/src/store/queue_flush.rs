@@ -26,6 +26,8 @@ pub(crate) struct QueueFlush {
     restart: u64,
     /// Sum of the queues' ends there.
     units: i64,
+    /// Sum of the queues' first offsets that have files, and when it was so: beginning of the log, restart offset and units.
+    lows: Option<((u64, u64, i64), i64)>,
     /// The last such pair whose log is on disk too.
     safe: (u64, i64),
     /// Store time of the last message whose unit is on disk.
@@ -45,6 +47,7 @@ impl QueueFlush {
             thorough_ms: now_ms,
             restart: recovered.restart,
             units: recovered.units_at_restart,
+            lows: None,
             safe: (recovered.restart, recovered.units_at_restart),
             logics_timestamp: checkpoint.logics_timestamp,
             checkpoint,
@@ -128,6 +131,20 @@ impl MessageStore {
         }
     }
 
+    /// Sum of the queues' first offsets that have files. It changes with the beginning of the log and with topics only.
+    fn lows(&self, state: &mut QueueFlush) -> i64 {
+        let now = (self.log.min(), state.restart, state.units);
+        match state.lows {
+            Some((then, lows)) if then == now => lows,
+            _ => {
+                let queues = self.queues.all();
+                let lows = queues.iter().map(|queue| queue.first_in_files()).sum();
+                state.lows = Some((now, lows));
+                lows
+            }
+        }
+    }
+
     /// Writes the checkpoint, unless the file says the same already.
     pub(super) fn write_checkpoint(&self) -> Result<(), StoreError> {
         let mut state = self.background.queues.lock();
@@ -166,6 +183,7 @@ impl MessageStore {
             restart,
             boot_id: self.boot_id,
             units,
+            lows: self.lows(&mut state),
         });
         if state.written != Some(checkpoint) {
             self.checkpoint.write(&checkpoint)?;

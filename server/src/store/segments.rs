@@ -257,10 +257,11 @@ impl SegmentFiles {
 
     /// Whether a segment was used since the last call.
     pub(crate) fn take_used(&self) -> bool {
-        let mut slots = self.slots.write();
-        slots.iter_mut().fold(false, |is_used, slot| {
-            std::mem::take(slot.is_used.get_mut()) || is_used
-        })
+        let mut is_used = false;
+        for slot in self.slots.write().iter_mut() {
+            is_used |= std::mem::take(slot.is_used.get_mut());
+        }
+        is_used
     }
 
     /// Unmaps segments, except the newest, that were not used since the last call.

@@ -4,6 +4,7 @@
 //! A queue is a directory of segments of 20-byte units; unit `k` is at byte `20 * k` and belongs to queue offset `k`.
 //! Units are written under the append lock together with the record; a queue can be rebuilt from the log at any time.
 
+mod ext;
 mod open_queues;
 mod scan;
 mod table;
@@ -21,9 +22,10 @@ use super::disk::Segment;
 use super::sabotage::{self, Sabotage};
 use super::segments::SegmentFiles;
 
+pub(crate) use ext::{ExtUnit, QueueExt, is_address};
 use open_queues::OpenQueues;
 pub(crate) use scan::UnitScan;
-pub(crate) use table::QueueTable;
+pub(crate) use table::{QueueLayout, QueueTable};
 pub(crate) use unit::{UNIT_BYTES, UNIT_LEN, Unit};
 pub(crate) use writer::QueueWriter;
 
@@ -32,6 +34,8 @@ pub struct QueueHandle {
     topic: Box<str>,
     queue_id: i32,
     pub(crate) files: SegmentFiles,
+    /// Units of the extension, if there are or will be any.
+    pub(crate) ext: Option<Box<QueueExt>>,
     /// Lowest queue offset whose record still exists.
     min: AtomicI64,
     /// Queue offset after the last visible message.
@@ -61,11 +65,18 @@ impl std::fmt::Debug for QueueHandle {
 
 impl QueueHandle {
     /// A queue with the segments that were found; [`QueueHandle::reset`] sets its end.
-    fn new(topic: &str, queue_id: i32, files: SegmentFiles, open: Arc<OpenQueues>) -> Arc<Self> {
+    fn new(
+        topic: &str,
+        queue_id: i32,
+        files: SegmentFiles,
+        ext: Option<Box<QueueExt>>,
+        open: Arc<OpenQueues>,
+    ) -> Arc<Self> {
         Arc::new_cyclic(|this| Self {
             topic: topic.into(),
             queue_id,
             files,
+            ext,
             min: AtomicI64::new(0),
             visible: AtomicI64::new(0),
             is_watched: AtomicBool::new(false),
@@ -175,6 +186,9 @@ impl QueueHandle {
         *writer = QueueWriter::default();
         self.min.store(0, Ordering::Release);
         self.visible.store(0, Ordering::Release);
+        if let Some(ext) = &self.ext {
+            ext.delete()?;
+        }
         self.files.remove_all()?;
         Ok(next)
     }
@@ -202,6 +216,9 @@ impl QueueHandle {
         self.is_open.store(false, Ordering::Release);
         writer.close(&self.files);
         self.files.unmap_all();
+        if let Some(ext) = &self.ext {
+            ext.close();
+        }
         true
     }
 
@@ -254,7 +271,22 @@ impl QueueHandle {
             scan.first_where(low, self.max_offset(), is_kept)?
         };
         self.set_min(min);
+        if let Some(ext) = &self.ext
+            && let Some(unit) = scan.unit(min)?
+            && is_address(unit.tags_code)
+        {
+            ext.remove_expired(unit.tags_code)?;
+        }
         Ok(())
+    }
+
+    /// What consumers filter by; `None` if the unit's extension can not be read, and so nothing is known.
+    pub(crate) fn tags_code(&self, unit: &Unit) -> Option<i64> {
+        if !is_address(unit.tags_code) {
+            return Some(unit.tags_code);
+        }
+        let ext = self.ext.as_ref()?.resolve(unit.tags_code)?;
+        Some(ext.tags_code)
     }
 
     /// Syncs units if at least `least_bytes` are not yet on disk; returns whether everything is on disk now.
@@ -266,6 +298,10 @@ impl QueueHandle {
         };
         if to.saturating_sub(from) < least_bytes.max(1) {
             return Ok(from >= to);
+        }
+        // First: a unit on disk must not point to nothing.
+        if let Some(ext) = &self.ext {
+            ext.flush()?;
         }
         let mut at = from;
         while at < to {

@@ -27,7 +27,11 @@ use super::sabotage::{self, Sabotage};
 use super::segments::SegmentFiles;
 use super::{StoreError, StoreOptions, commit_log};
 use rebuild::Rebuild;
+use survey::Survey;
 pub(crate) use walk::{Beyond, Bounds, WalkEnd, walk};
+
+/// Commit log read between two words about it, bytes.
+const PROGRESS_STEP: u64 = 1 << 30;
 
 /// What recovery found and did.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -105,8 +109,11 @@ impl Recovery<'_> {
         let mut rebuilt_queues = self.removed_queues.clone();
         let mut surveys = self.survey(start)?;
         let units = surveys.iter().map(|survey| survey.next).sum::<i64>();
-        let is_complete = exact.is_none_or(|exact| exact.restart != start || exact.units == units)
-            || sabotage::is(Sabotage::MissingQueuesUnnoticed);
+        let first_in_files = |survey: &Survey| survey.queue.first_in_files();
+        let lows = surveys.iter().map(first_in_files).sum::<i64>();
+        let is_complete = exact.is_none_or(|exact| {
+            exact.restart != start || exact.units == units && exact.lows == lows
+        }) || sabotage::is(Sabotage::MissingQueuesUnnoticed);
         if !is_complete && start > first {
             tracing::warn!(
                 "consume queues are missing or cut; they are rebuilt from the beginning of the log"
@@ -186,7 +193,18 @@ impl Recovery<'_> {
     /// Walks the log and writes the units of its records.
     fn rebuild(&self, bounds: Bounds) -> Result<(Rebuild<'_>, WalkEnd), StoreError> {
         let mut rebuild = Rebuild::new(self.options, self.queues);
+        let mut next_word = bounds.start + PROGRESS_STEP;
+        let of = self.log.last().unwrap_or(0) + self.log.segment_len();
         let mut add = |offset, record: &RecordView<'_>| {
+            if offset >= next_word {
+                next_word = offset + PROGRESS_STEP;
+                tracing::info!(
+                    from = bounds.start,
+                    at = offset,
+                    of,
+                    "reading the commit log"
+                );
+            }
             rebuild.add(offset, record)?;
             Ok(ControlFlow::Continue(()))
         };

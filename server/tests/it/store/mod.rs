@@ -3,6 +3,7 @@
 
 mod golden;
 mod index;
+mod queue_ext;
 mod real;
 mod retention;
 mod tar;
