@@ -18,7 +18,7 @@ mod walk;
 use std::ops::{ControlFlow, Range};
 use std::path::PathBuf;
 
-use kerolox_protocol::message::record::{self, MIN_BYTES, RecordView};
+use kerolox_protocol::message::record::{self, BLANK_BYTES, MIN_BYTES, RecordCheck, RecordView};
 
 use super::checkpoint::{Checkpoint, Exact};
 use super::consume_queue::QueueTable;
@@ -262,10 +262,22 @@ impl Recovery<'_> {
     /// The restart offset of our own checkpoint, if the log fits it.
     fn restart(&self, exact: Option<Exact>) -> Result<Option<u64>, StoreError> {
         let Some(exact) = exact else { return Ok(None) };
-        // Behind the restart offset lies a record or, if nothing was written since, nothing.
+        // Behind the restart offset lies a record, the end of a segment or, if nothing was written since, nothing.
         let offset = exact.restart.cast_signed();
-        let fits = exact.restart == exact.flushed || self.with_record(offset, |_| ())?.is_some();
+        let fits = exact.restart == exact.flushed
+            || self.with_record(offset, |_| ())?.is_some()
+            || self.is_blank(exact.restart)?;
         Ok(fits.then_some(exact.restart))
+    }
+
+    /// Whether a segment is closed at `offset`.
+    fn is_blank(&self, offset: u64) -> Result<bool, StoreError> {
+        let found = self.log.segment(offset);
+        let found = found.map_err(StoreError::io("open a segment of", self.log.dir()))?;
+        Ok(found.is_some_and(|(base, segment)| {
+            let head = segment.view(offset - base, BLANK_BYTES);
+            head.is_some_and(|head| matches!(record::check(&head), RecordCheck::Blank { .. }))
+        }))
     }
 
     /// The newest segment that begins before the reference's checkpoint.

@@ -20,8 +20,19 @@ pub(super) fn chosen(ordinary: Range<u64>) -> Range<u64> {
     }
 }
 
+/// Shows what the store logs, for a run that is repeated.
+fn show_log() {
+    if std::env::var(VARIABLE).is_ok() {
+        let builder = tracing_subscriber::fmt()
+            .with_test_writer()
+            .with_target(false);
+        builder.try_init().unwrap_or(());
+    }
+}
+
 /// Runs `one` with each seed; a failure prints the seed and the command that repeats it.
 pub(super) fn run(test: &str, seeds: Range<u64>, one: impl Fn(u64)) {
+    show_log();
     for seed in seeds {
         if let Err(failure) = catch_unwind(AssertUnwindSafe(|| one(seed))) {
             println!("seed {seed} failed; repeat it with");
