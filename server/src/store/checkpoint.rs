@@ -201,11 +201,13 @@ impl CheckpointFile {
         };
         let written = (|| {
             let mut writer = self.disk.open_segment(&self.path, open)?;
-            let number = self.number.fetch_add(1, Ordering::Relaxed).wrapping_add(1);
+            let number = self.number.load(Ordering::Relaxed).wrapping_add(1);
             let [even, odd] = PLACES;
             let place = if number % 2 == 0 { even } else { odd };
             writer.write(place as u64, &checkpoint.encode_extension(number))?;
             writer.write(0, &checkpoint.encode())?;
+            // Not before: another attempt must not spoil the other place.
+            self.number.store(number, Ordering::Relaxed);
             writer.segment().flush(0, LEN)
         })();
         written.map_err(StoreError::io("write", &self.path))
@@ -291,6 +293,12 @@ mod tests {
             let file = open();
             file.write(&checkpoint(1)).unwrap();
             file.write(&checkpoint(2)).unwrap();
+            disk.inject(Fault {
+                after,
+                kind: FaultKind::Short { percent: 40 },
+                is_lasting: false,
+            });
+            assert!(file.write(&checkpoint(3)).is_err());
             disk.inject(Fault {
                 after,
                 kind: FaultKind::Short { percent: 40 },

@@ -162,7 +162,12 @@ impl Recovery<'_> {
             (rebuild, walked) = self.rebuild(bounds(start))?;
         }
         let units_at_restart = surveys.iter().map(|survey| survey.next).sum();
-        let units = rebuild.finish(surveys, &walked, self.is_after_crash && !is_same_run)?;
+        let units = rebuild.finish(
+            surveys,
+            &walked,
+            self.is_after_crash && !is_same_run,
+            first.cast_signed(),
+        )?;
         let removed_segments = self.cut_log(walked.end)?;
         let signed = |range: &Range<u64>| range.start.cast_signed()..range.end.cast_signed();
         let report = RecoveryReport {

@@ -11,7 +11,7 @@ use kerolox_protocol::message::sys_flag;
 use super::WalkEnd;
 use super::survey::Survey;
 use crate::store::consume_queue::{
-    QueueHandle, QueueTable, UNIT_BYTES, Unit, UnitScan, byte_of, offset_of,
+    QueueHandle, QueueTable, UNIT_BYTES, Unit, UnitScan, byte_of, first_since, offset_of,
 };
 use crate::store::disk::SegmentWriter;
 use crate::store::sabotage::{self, Sabotage};
@@ -140,6 +140,7 @@ impl<'a> Rebuild<'a> {
         surveys: Vec<Survey>,
         walked: &WalkEnd,
         zero_all: bool,
+        log_min: i64,
     ) -> Result<i64, StoreError> {
         let mut units = 0;
         for survey in surveys {
@@ -153,7 +154,7 @@ impl<'a> Rebuild<'a> {
             let queue = Arc::clone(&open.queue);
             let finished = open
                 .settle()
-                .and_then(|()| finish_written(&queue, open, walked));
+                .and_then(|()| finish_written(&queue, open, walked, log_min));
             units += finished.map_err(StoreError::io("cut", queue.files.dir()))?;
         }
         Ok(units)
@@ -340,7 +341,12 @@ fn finish_untouched(survey: &Survey, walked: &WalkEnd, zero_all: bool) -> io::Re
     Ok(next)
 }
 
-fn finish_written(queue: &QueueHandle, open: OpenQueue, walked: &WalkEnd) -> io::Result<i64> {
+fn finish_written(
+    queue: &QueueHandle,
+    open: OpenQueue,
+    walked: &WalkEnd,
+    log_min: i64,
+) -> io::Result<i64> {
     let (first, mut next) = (open.first, open.next);
     drop(open);
     let mut scan = UnitScan::new(queue);
@@ -353,7 +359,8 @@ fn finish_written(queue: &QueueHandle, open: OpenQueue, walked: &WalkEnd) -> io:
         next += 1;
     }
     cut(queue, next, next < in_files)?;
-    queue.reset(next, first, queue.first_in_files());
+    let min = first_since(scan.low(), next, log_min, |offset| scan.unit(offset))?;
+    queue.reset(next, first, min);
     Ok(next)
 }
 

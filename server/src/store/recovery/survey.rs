@@ -6,7 +6,9 @@ use std::sync::Arc;
 
 use super::Recovery;
 use crate::store::StoreError;
-use crate::store::consume_queue::{QueueHandle, Unit, UnitScan, byte_of, is_address, offset_of};
+use crate::store::consume_queue::{
+    QueueHandle, Unit, UnitScan, byte_of, first_since, is_address, offset_of,
+};
 
 /// What a queue holds.
 pub(super) struct Survey {
@@ -78,10 +80,7 @@ impl Recovery<'_> {
         } else {
             scan.first_where(low, end, |unit| unit.is_none_or(|unit| !is_before(&unit)))?
         };
-        let is_there = |unit: &Unit| !unit.is_filler() && unit.physical_offset >= log_min;
-        if !scan.unit(low)?.as_ref().is_some_and(is_there) {
-            look.min = scan.first_where(low, end, |unit| unit.as_ref().is_some_and(is_there))?;
-        }
+        look.min = first_since(low, end, log_min, |offset| scan.unit(offset))?;
         // Pointing behind everything is wrong whatever lies before.
         if newest.is_some_and(|unit| !unit.is_filler() && unit.end() > log_end.cast_signed()) {
             look.probes.extend(newest.map(|unit| (end - 1, unit)));
