@@ -15,6 +15,8 @@ mod rebuild;
 mod survey;
 mod walk;
 
+use std::borrow::Cow;
+use std::io;
 use std::ops::{ControlFlow, Range};
 use std::path::PathBuf;
 
@@ -32,6 +34,9 @@ pub(crate) use walk::{Beyond, Bounds, WalkEnd, walk};
 
 /// Commit log read between two words about it, bytes.
 const PROGRESS_STEP: u64 = 1 << 30;
+
+/// Bytes that are written again at a time.
+const STEP: usize = 64 * 1024;
 
 /// What recovery found and did.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -169,6 +174,9 @@ impl Recovery<'_> {
             first.cast_signed(),
         )?;
         let removed_segments = self.cut_log(walked.end)?;
+        if self.is_after_crash && is_same_run {
+            self.write_again(flushed.max(start), walked.end)?;
+        }
         let signed = |range: &Range<u64>| range.start.cast_signed()..range.end.cast_signed();
         let report = RecoveryReport {
             is_after_crash: self.is_after_crash,
@@ -329,6 +337,27 @@ impl Recovery<'_> {
         Ok(record
             .filter(|record| record.physical_offset == offset.cast_signed())
             .map(|record| look(&record)))
+    }
+
+    /// Writes what lies between two offsets over itself. If a sync failed and the process ended for it, the system counts
+    /// the pages as written although the disk may not have them; now they are written again.
+    fn write_again(&self, mut from: u64, to: u64) -> Result<(), StoreError> {
+        while from < to {
+            let base = self.log.base_of(from);
+            let end = to.min(base + self.log.segment_len());
+            self.log.set_end(from);
+            let written = self.log.open_tail(base).and_then(|mut writer| {
+                while from < end {
+                    let len = usize::try_from(end - from).unwrap_or(STEP).min(STEP);
+                    let bytes = writer.peek(from - base, len).map(Cow::into_owned);
+                    writer.write(from - base, &bytes.ok_or(io::ErrorKind::UnexpectedEof)?)?;
+                    from += len as u64;
+                }
+                Ok(())
+            });
+            written.map_err(StoreError::io("write again", &self.log.path(base)))?;
+        }
+        Ok(())
     }
 
     /// Removes segments behind `end` and zeroes the rest of its own; returns how many were removed.

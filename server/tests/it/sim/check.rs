@@ -166,7 +166,7 @@ impl Run {
     /// Checks a store that was just opened, and forgets what a power cut was allowed to take.
     pub(super) fn check_opened(&mut self, store: &MessageStore, report: &RecoveryReport) {
         let end = self.end;
-        assert_eq!(report.is_after_crash, end > End::Stopped);
+        assert!(self.was_stopped || report.is_after_crash == (end > End::Stopped));
         assert_eq!(report.end, store.commit_log_max());
         self.damaged.clone_from(&report.damaged);
         if self.flips == 0 {

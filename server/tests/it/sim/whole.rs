@@ -61,6 +61,7 @@ impl Run {
         );
         self.check_opened(&store, &report);
         self.end = End::Fresh;
+        self.was_stopped = false;
         self.is_derived_damaged = false;
         store
     }
@@ -89,6 +90,7 @@ impl Run {
             self.disk.heal();
             store.shutdown().unwrap();
             self.end = End::Stopped;
+            self.was_stopped = true;
             self.safe = store.commit_log_max();
             self.floor = self.safe;
             drop(store);

@@ -35,6 +35,8 @@ pub(super) struct Run {
     pub(super) model: Model,
     pub(super) sent: u64,
     pub(super) end: End,
+    /// The last start that succeeded ended with a clean stop.
+    pub(super) was_stopped: bool,
     /// Everything before must survive a power cut.
     pub(super) safe: i64,
     /// A start need not read the log from before this place.
@@ -95,6 +97,7 @@ impl Run {
             model: Model::default(),
             sent: 0,
             end: End::Fresh,
+            was_stopped: false,
             safe: 0,
             floor: 0,
             is_derived_damaged: false,
