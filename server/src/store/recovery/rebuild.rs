@@ -222,7 +222,11 @@ impl OpenQueue {
         let Some((offset, unit)) = self.doubtful.take() else {
             return Ok(());
         };
-        let is_new_queue = offset == 0 && self.end_before <= self.next;
+        // A single flipped bit makes 0 of a power of two only.
+        let is_flip = self.next.cast_unsigned().is_power_of_two()
+            && self.end_before > self.next
+            && self.unit_before != Some(unit);
+        let is_new_queue = offset == 0 && !is_flip;
         if !self.is_started || offset >= self.next || is_new_queue {
             return self.accept(offset, &unit);
         }

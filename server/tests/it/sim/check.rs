@@ -246,8 +246,8 @@ impl Run {
                     "after a clean stop"
                 );
             }
-            // A checkpoint that could not be written after old files went costs a whole reading.
-            let may_read_all = self.has_retention && self.had_fault;
+            // A checkpoint that could not be written after files went costs a whole reading.
+            let may_read_all = self.had_fault && (self.has_retention || !self.unsure.is_empty());
             assert!(
                 may_read_all || report.start >= self.floor.min(report.end),
                 "read from {} although all was done up to {}",

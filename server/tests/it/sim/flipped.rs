@@ -21,6 +21,7 @@ impl Run {
             let hit = self.random.i64(first..end);
             let path = PathBuf::from(format!("/store/commitlog/{:020}", hit / LOG * LOG));
             let byte = usize::try_from(hit % LOG).unwrap();
+            println!("flip {hit}");
             if self.disk.flip_bit(&path, byte, self.random.u8(..8)) {
                 self.flips += 1;
                 let record = self

@@ -33,7 +33,8 @@ pub(super) fn run(seed: u64) {
         }
         if run.random.u8(..10) == 0 && run.end <= End::Killed {
             run.flip();
-            let store = run.open();
+            let (store, report) = run.try_open().unwrap();
+            run.check_opened(&store, &report);
             run.check_flipped(&store);
             return;
         }
@@ -47,12 +48,14 @@ impl Run {
         while self.random.u8(..4) == 0 {
             self.plan_fault(40);
             let opened = self.try_open();
-            let is_open = opened.is_ok();
-            drop(opened);
-            if is_open && !self.disk.has_struck() {
+            match &opened {
                 // As good as a kill right after the start.
+                Ok((_, report)) => println!("open, with a fault to come: {report:?}"),
+                Err(error) => println!("not open: {error}"),
             }
+            drop(opened);
             self.die();
+            println!("{:?}", self.end);
         }
         let (store, report) = self.try_open().unwrap();
         println!(
