@@ -29,7 +29,8 @@ use std::sync::atomic::{AtomicI64, Ordering};
 use super::StoreError;
 use super::disk::{Disk, OpenSegment};
 
-const LEN: u64 = 4096;
+/// Length of the file.
+pub(crate) const LEN: u64 = 4096;
 const MAGIC: i64 = i64::from_be_bytes(*b"KEROLOX4");
 /// Where the extension's two places begin.
 const PLACES: [usize; 2] = [48, 128];
@@ -71,6 +72,13 @@ pub(crate) struct Exact {
 }
 
 impl Checkpoint {
+    /// Whether its times can be right at `now_ms`.
+    pub(crate) fn is_of_the_past(&self, now_ms: i64) -> bool {
+        /// Clocks are set back by some seconds now and then.
+        const TOLERANCE_MS: i64 = 60_000;
+        self.physic_timestamp.min(self.logics_timestamp) <= now_ms.saturating_add(TOLERANCE_MS)
+    }
+
     /// Time at which abnormal recovery starts, as the reference computes it.
     pub(crate) fn min_timestamp(&self) -> i64 {
         const MARGIN_MS: i64 = 3000;
@@ -109,7 +117,7 @@ impl Checkpoint {
     }
 
     /// The checkpoint and its number.
-    fn decode(bytes: &[u8]) -> (Self, i64) {
+    pub(crate) fn decode(bytes: &[u8]) -> (Self, i64) {
         let places = PLACES.map(|at| Place::decode(bytes.get(at..).unwrap_or_default()));
         let valid = || places.iter().flatten();
         // A killed process may have written some of the fields.
@@ -201,6 +209,10 @@ impl CheckpointFile {
         };
         let written = (|| {
             let mut writer = self.disk.open_segment(&self.path, open)?;
+            if create {
+                // A write into a hole of the mapping would end the process on a full disk.
+                writer.segment().reserve(0, LEN)?;
+            }
             let number = self.number.load(Ordering::Relaxed).wrapping_add(1);
             let [even, odd] = PLACES;
             let place = if number % 2 == 0 { even } else { odd };

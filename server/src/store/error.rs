@@ -30,7 +30,11 @@ pub enum StoreError {
         source: io::Error,
     },
     /// A file that is no segment lies in the commit log's directory. The reference's broker refuses this too.
-    #[error("{} is no commit log segment of {expected_len} bytes: {reason}", path.display())]
+    #[error(
+        "{} is no commit log segment of {expected_len} bytes: {reason}; move it away, or set mappedFileSizeCommitLog \
+         to the size that the store was written with",
+        path.display()
+    )]
     ForeignFile {
         /// The file.
         path: PathBuf,
@@ -38,6 +42,14 @@ pub enum StoreError {
         expected_len: u64,
         /// What does not fit.
         reason: &'static str,
+    },
+    /// A directory that can not be examined.
+    #[error("can not examine {}: {reason}", path.display())]
+    NotExaminable {
+        /// The directory.
+        path: PathBuf,
+        /// What is in the way, and what to do.
+        reason: String,
     },
     /// An option has a value that can not work.
     #[error("{key}={value} is not possible: {allowed}")]

@@ -12,7 +12,7 @@ use super::QueueHandle;
 use super::ext::QueueExt;
 use super::open_queues::OpenQueues;
 use crate::store::disk::Disk;
-use crate::store::segments::SegmentFiles;
+use crate::store::segments::{SegmentFiles, remove_if_empty};
 
 /// Queues by topic; the queues of a topic are sorted by id. Looking one up allocates nothing.
 pub(crate) struct QueueTable {
@@ -69,7 +69,7 @@ impl QueueTable {
                     continue;
                 };
                 let dir = topic_dir.join(&entry.name);
-                match SegmentFiles::load(Arc::clone(&disk), dir.clone(), *segment_len)? {
+                match SegmentFiles::load_derived(Arc::clone(&disk), dir.clone(), *segment_len)? {
                     Ok(files) => {
                         let ext = load_ext(&disk, &layout, &topic.name, id)?;
                         let open = Arc::clone(&open);
@@ -77,7 +77,6 @@ impl QueueTable {
                     }
                     Err(misfit) => {
                         tracing::warn!(file = %misfit.path.display(), reason = misfit.reason, "queue is rebuilt");
-                        disk.remove_dir_all(&dir)?;
                         removed.push(dir);
                     }
                 }
@@ -162,7 +161,7 @@ impl QueueTable {
         }
         if !queues.is_empty() {
             for root in [&self.layout.root, &self.layout.ext_root] {
-                self.disk.remove_dir_all(&root.join(topic))?;
+                remove_if_empty(self.disk.as_ref(), &root.join(topic))?;
             }
         }
         Ok(units)
@@ -179,10 +178,15 @@ impl QueueTable {
     /// Removes all queues.
     pub(crate) fn clear(&self) -> io::Result<()> {
         let topics = std::mem::take(&mut *self.topics.write());
-        for queue in topics.values().flatten() {
-            queue.delete()?;
+        for (topic, queues) in &topics {
+            for queue in queues {
+                queue.delete()?;
+            }
+            for root in [&self.layout.root, &self.layout.ext_root] {
+                remove_if_empty(self.disk.as_ref(), &root.join(topic.as_ref()))?;
+            }
         }
-        self.disk.remove_dir_all(&self.layout.root)
+        Ok(())
     }
 }
 
@@ -200,11 +204,10 @@ fn load_ext(
         return Ok(None);
     }
     let len = layout.ext_segment_len;
-    let files = match SegmentFiles::load(Arc::clone(disk), dir.clone(), len)? {
+    let files = match SegmentFiles::load_derived(Arc::clone(disk), dir.clone(), len)? {
         Ok(files) => files,
         Err(misfit) => {
             tracing::warn!(file = %misfit.path.display(), reason = misfit.reason, "the queue's extension is left out");
-            disk.remove_dir_all(&dir)?;
             SegmentFiles::new(Arc::clone(disk), dir, len)
         }
     };

@@ -30,7 +30,7 @@ use super::segments::SegmentFiles;
 use super::{StoreError, StoreOptions, commit_log};
 use rebuild::Rebuild;
 use survey::Survey;
-pub(crate) use walk::{Beyond, Bounds, WalkEnd, walk};
+pub(crate) use walk::{Beyond, Bounds, WalkEnd, is_torn, walk};
 
 /// Commit log read between two words about it, bytes.
 const PROGRESS_STEP: u64 = 1 << 30;
@@ -51,6 +51,9 @@ pub struct RecoveryReport {
     pub records: u64,
     /// Ranges of the commit log whose records are damaged; they are not delivered.
     pub damaged: Vec<Range<i64>>,
+    /// Queue offsets whose records were not found in the log, although others of the queue before and behind were: the
+    /// records are damaged, in their body, or in what says where they belong.
+    pub lost_places: u64,
     /// Consume queues that were missing, cut or wrong and were rebuilt.
     pub rebuilt_queues: Vec<PathBuf>,
     /// Index files that were cut or wrong and are made again while the store serves.
@@ -83,6 +86,7 @@ pub(crate) struct Recovery<'a> {
     pub(crate) is_after_crash: bool,
     /// This run of the machine.
     pub(crate) boot_id: u64,
+    pub(crate) now_ms: i64,
     /// Queues that loading had to remove.
     pub(crate) removed_queues: Vec<PathBuf>,
 }
@@ -99,9 +103,15 @@ impl Recovery<'_> {
                 && exact.restart >= first
         });
 
-        let mut start = if !self.removed_queues.is_empty()
-            || self.queues.all().is_empty()
+        let is_doubtful = self.checkpoint.exact.is_some() && exact.is_none()
+            || !self.checkpoint.is_of_the_past(self.now_ms);
+        if is_doubtful {
+            tracing::warn!("the checkpoint does not fit the commit log; everything is read again");
+        }
+        let mut start = if is_doubtful
             || sabotage::is(Sabotage::StartFromBeginning)
+            || !self.removed_queues.is_empty()
+            || self.queues.all().is_empty()
         {
             first
         } else if let Some(restart) = self.restart(exact)? {
@@ -151,10 +161,13 @@ impl Recovery<'_> {
             trusted: flushed,
             beyond: if is_power_lost {
                 Beyond::Cut
+            } else if is_same_run {
+                Beyond::Own
             } else {
                 Beyond::Search
             },
             checks_bodies: true,
+            needs_crc: self.options.force_verify_prop_crc,
         };
         let (mut rebuild, mut walked) = self.rebuild(bounds(start))?;
         if rebuild.has_holes() && start > first {
@@ -167,7 +180,7 @@ impl Recovery<'_> {
             (rebuild, walked) = self.rebuild(bounds(start))?;
         }
         let units_at_restart = surveys.iter().map(|survey| survey.next).sum();
-        let units = rebuild.finish(
+        let (units, lost_places) = rebuild.finish(
             surveys,
             &walked,
             self.is_after_crash && !is_same_run,
@@ -184,6 +197,7 @@ impl Recovery<'_> {
             end: walked.end.cast_signed(),
             records: walked.records,
             damaged: walked.damaged.iter().map(signed).collect(),
+            lost_places,
             rebuilt_queues,
             rebuilt_index: Vec::new(),
             removed_segments,

@@ -51,6 +51,8 @@ struct OpenQueue {
     /// made anew, or the offset is damaged.
     doubtful: Option<(i64, Unit)>,
     segment: Option<OpenSegment>,
+    /// Places that were left empty.
+    lost: u64,
 }
 
 /// Segments that are open at a time; more are closed, to be opened again.
@@ -134,15 +136,15 @@ impl<'a> Rebuild<'a> {
         }
     }
 
-    /// Sets the end of every queue and returns the sum of the ends. Units of records before the walk are kept as they are.
+    /// Sets the end of every queue and returns the sum of the ends, and how many places were left empty. Units of records before the walk are kept as they are.
     pub(super) fn finish(
         mut self,
         surveys: Vec<Survey>,
         walked: &WalkEnd,
         zero_all: bool,
         log_min: i64,
-    ) -> Result<i64, StoreError> {
-        let mut units = 0;
+    ) -> Result<(i64, u64), StoreError> {
+        let (mut units, mut lost) = (0, 0);
         for survey in surveys {
             let key = Arc::as_ptr(&survey.queue) as usize;
             if !self.open.contains_key(&key) {
@@ -152,12 +154,13 @@ impl<'a> Rebuild<'a> {
         }
         for mut open in std::mem::take(&mut self.open).into_values() {
             let queue = Arc::clone(&open.queue);
-            let finished = open
-                .settle()
-                .and_then(|()| finish_written(&queue, open, walked, log_min));
+            let finished = open.settle().and_then(|()| {
+                lost += open.lost;
+                finish_written(&queue, open, walked, log_min)
+            });
             units += finished.map_err(StoreError::io("cut", queue.files.dir()))?;
         }
-        Ok(units)
+        Ok((units, lost))
     }
 }
 
@@ -184,6 +187,7 @@ impl OpenQueue {
             high: 0,
             doubtful: None,
             segment: None,
+            lost: 0,
         })
     }
 
@@ -254,6 +258,7 @@ impl OpenQueue {
             // What is there from before, or from this walk, is no worse.
             if self.next >= self.end_before.max(self.high) {
                 self.write(self.next, &Unit::FILLER)?;
+                self.lost += 1;
             }
             self.next += 1;
         }

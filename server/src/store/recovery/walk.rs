@@ -35,6 +35,8 @@ pub(crate) struct Bounds {
     pub(crate) beyond: Beyond,
     /// Whether the bodies' CRCs are compared.
     pub(crate) checks_bodies: bool,
+    /// Whether each record must end with its CRC.
+    pub(crate) needs_crc: bool,
 }
 
 /// What an unreadable place means where it is not known whether the disk ever had the bytes.
@@ -44,6 +46,9 @@ pub(crate) enum Beyond {
     Cut,
     /// The end if no later record follows, else damage: only the process died, so everything written is there.
     Search,
+    /// As before, and the process was one of ours, whose records have a head only when they are whole: one with a damaged
+    /// body is no end.
+    Own,
 }
 
 /// Where a walk ended.
@@ -138,7 +143,10 @@ pub(crate) fn walk(
             (None, true) => skipped
                 .unwrap_or(base + len)
                 .min(bounds.trusted.max(position + 1)),
-            (None, false) => return Ok(walked),
+            (None, false) => match skipped.filter(|_| bounds.beyond == Beyond::Own) {
+                Some(skipped) => skipped,
+                None => return Ok(walked),
+            },
         };
         tracing::error!(
             from = position,
@@ -173,9 +181,11 @@ fn judge<'a>(bytes: &'a [u8], position: u64, base: u64, bounds: &Bounds) -> Judg
     };
     let checks_place = !sabotage::is(Sabotage::PlaceUnchecked);
     let checks_bodies = bounds.checks_bodies && !sabotage::is(Sabotage::BodyUnchecked);
+    let is_intact = (!checks_bodies || record.is_body_intact())
+        && (!bounds.needs_crc || record::is_crc_intact(bytes) == Some(true));
     if checks_place && record.physical_offset != position.cast_signed() {
         Judged::Nothing
-    } else if checks_bodies && !record.is_body_intact() {
+    } else if !is_intact {
         Judged::Skippable(record.size)
     } else if position >= bounds.trusted && is_torn(&record, position - base) {
         Judged::Nothing
@@ -302,7 +312,7 @@ fn look(
 
 /// Whether part of the record never reached the disk although its body's CRC is right: a sector's share of the topic and
 /// properties that is all zero, or no store time.
-fn is_torn(record: &RecordView<'_>, at: u64) -> bool {
+pub(crate) fn is_torn(record: &RecordView<'_>, at: u64) -> bool {
     if sabotage::is(Sabotage::TornAccepted) {
         return false;
     }

@@ -169,7 +169,9 @@ impl Run {
         assert!(self.was_stopped || report.is_after_crash == (end > End::Stopped));
         assert_eq!(report.end, store.commit_log_max());
         self.damaged.clone_from(&report.damaged);
+        self.lost_places = report.lost_places;
         if self.flips == 0 {
+            assert_eq!(report.lost_places, 0, "places are made empty");
             assert!(
                 report.damaged.is_empty(),
                 "damage is made up: {:?}",
@@ -194,7 +196,9 @@ impl Run {
             report.end
         );
         self.check_cost(report);
+        self.model.expire(store.commit_log_min());
         self.adopt_ghosts(store, report);
+        self.adopt_forgotten(store);
         let now_ms = self.now_ms();
         for sent in self.model.log.values_mut() {
             sent.held_ms = now_ms;
@@ -266,6 +270,15 @@ impl Run {
         }
         self.floor = report.start;
         self.had_fault = false;
+    }
+
+    /// Of a queue whose files are gone and whose records have all expired nothing is known any more.
+    fn adopt_forgotten(&mut self, store: &MessageStore) {
+        for (key, queue) in &mut self.model.queues {
+            if self.is_derived_damaged && queue.entries.is_empty() {
+                queue.next = queue.next.min(store.max_offset(key.0, key.1));
+            }
+        }
     }
 
     /// If the queues were made anew from the log, a deleted topic is there again.

@@ -84,6 +84,7 @@ impl Run {
         }
         for at in lost {
             let is_reported = self.damaged.iter().any(|range| range.contains(&at))
+                || self.lost_places > 0
                 || store.figures().damaged_reads > 0;
             assert!(is_reported, "the loss of {at} is not reported");
         }

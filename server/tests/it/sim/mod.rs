@@ -5,6 +5,8 @@ mod check;
 mod flipped;
 mod model;
 mod recovery;
+#[cfg(debug_assertions)]
+mod sabotage;
 mod seeds;
 mod whole;
 mod workload;

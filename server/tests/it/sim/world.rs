@@ -48,6 +48,7 @@ pub(super) struct Run {
     pub(super) flips: usize,
     /// What the last start reported.
     pub(super) damaged: Vec<std::ops::Range<i64>>,
+    pub(super) lost_places: u64,
     /// An operation failed since the store was open the last time.
     pub(super) had_fault: bool,
     /// Topics whose deletion met a fault: nothing is known about them.
@@ -97,13 +98,14 @@ impl Run {
             model: Model::default(),
             sent: 0,
             end: End::Fresh,
-            was_stopped: false,
+            was_stopped: true,
             safe: 0,
             floor: 0,
             is_derived_damaged: false,
             flipped: Vec::new(),
             flips: 0,
             damaged: Vec::new(),
+            lost_places: 0,
             had_fault: false,
             unsure: Vec::new(),
         }

@@ -20,7 +20,7 @@ use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 
 use parking_lot::Mutex;
 
-use super::{DirEntry, Disk, DiskLock, OpenSegment, ReadAt, SegmentWriter, Space};
+use super::{DirEntry, Disk, DiskLock, LockHolder, OpenSegment, ReadAt, SegmentWriter, Space};
 use content::Content;
 use faults::Faults;
 pub use faults::{Fault, FaultKind};
@@ -284,6 +284,13 @@ impl Disk for SimDisk {
             state: Arc::clone(&self.state),
             path: path.to_path_buf(),
         })))
+    }
+
+    fn lock_holder(&self, path: &Path) -> io::Result<Option<LockHolder>> {
+        let is_held = self.state.lock().locks.contains(path);
+        Ok(is_held.then(|| LockHolder {
+            pid: Some(std::process::id()),
+        }))
     }
 
     fn memory_bytes(&self) -> u64 {
