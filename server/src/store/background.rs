@@ -11,6 +11,7 @@ use parking_lot::Mutex;
 use super::checkpoint::Checkpoint;
 use super::queue_flush::QueueFlush;
 use super::recovery::Recovered;
+use super::sabotage::{self, Sabotage};
 use super::signal::Signal;
 use super::{Flush, FlushReport, MessageStore, StoreError};
 
@@ -233,7 +234,9 @@ impl MessageStore {
 
     /// Last work before the store is closed.
     pub(crate) fn finish_all(&self) -> Result<(), StoreError> {
-        self.flush_pass()?;
+        if !sabotage::is(Sabotage::StopWithoutFlush) {
+            self.flush_pass()?;
+        }
         self.flush_all_queues()?;
         if let Some(index) = &self.index {
             while index.catch_up(&self.log.files, self.log.committed(), INDEX_STEP)? {}

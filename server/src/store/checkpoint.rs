@@ -1,32 +1,41 @@
 // SPDX-License-Identifier: Apache-2.0
 //! The checkpoint file: up to where everything was on disk (store.md 3.8).
 //!
-//! 4096 bytes, i64 fields. The first six are the reference's; an extension of ours follows, which its broker leaves alone.
+//! 4096 bytes, i64 fields. The first six are the reference's; two places for an extension of ours follow, which its broker
+//! leaves alone.
 //!
-//! | offset | field | offset | field |
+//! | offset | field | in a place | field |
 //! |---|---|---|---|
-//! | 0 | physicMsgTimestamp | 48 | magic `KEROLOX3` |
-//! | 8 | logicsMsgTimestamp | 56 | flushed offset of the commit log |
-//! | 16 | indexMsgTimestamp | 64 | restart offset: queues hold everything before it |
-//! | 24 | masterFlushedOffset | 72 | copy of the field at 0 |
-//! | 32 | confirmPhyOffset | 80 | copy of the field at 8 |
-//! | 40 | logicsPhysicalOffset | 88 | run of the machine ([`Disk::boot_id`]) |
-//! | | | 96 | sum of the queues' ends at the restart offset |
-//! | | | 104 | CRC of bytes 48 to 103 |
+//! | 0 | physicMsgTimestamp | 0 | magic `KEROLOX4` |
+//! | 8 | logicsMsgTimestamp | 8 | number of the checkpoint |
+//! | 16 | indexMsgTimestamp | 16 | flushed offset of the commit log |
+//! | 24 | masterFlushedOffset | 24 | restart offset: queues hold everything before it |
+//! | 32 | confirmPhyOffset | 32 | copy of the field at 0 |
+//! | 40 | logicsPhysicalOffset | 40 | copy of the field at 8 |
+//! | 48 | first place | 48 | run of the machine ([`Disk::boot_id`]) |
+//! | 128 | second place | 56 | sum of the queues' ends at the restart offset |
+//! | | | 64 | sum of the queues' first offsets that have files |
+//! | | | 72 | CRC of the 72 bytes before |
 //!
 //! The reference's timestamps are store times of messages; it restarts three seconds before the smaller one. Our offsets
-//! say the same exactly. If its broker has written since (the copies differ), or the CRC is wrong, they are ignored.
+//! say the same exactly. Checkpoints with even and odd numbers have their own places, so that a process that is killed
+//! while it writes one leaves the one before. If the reference's broker has written since (the timestamps are those of
+//! neither), or both CRCs are wrong, there is no extension.
 
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicI64, Ordering};
 
 use super::StoreError;
 use super::disk::{Disk, OpenSegment};
 
 /// Length of the file.
 pub(crate) const LEN: u64 = 4096;
-const MAGIC: i64 = i64::from_be_bytes(*b"KEROLOX3");
-const FIELDS: usize = 14;
+const MAGIC: i64 = i64::from_be_bytes(*b"KEROLOX4");
+/// Where the extension's two places begin.
+const PLACES: [usize; 2] = [48, 128];
+/// What the CRC of a place covers.
+const CHECKED: usize = 72;
 
 /// What the checkpoint file says.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -58,6 +67,8 @@ pub(crate) struct Exact {
     pub(crate) boot_id: u64,
     /// Sum of the ends of all consume queues at the restart offset: tells that none is missing or cut.
     pub(crate) units: i64,
+    /// Sum of the first offsets of all consume queues that have files: tells that no oldest file is missing.
+    pub(crate) lows: i64,
 }
 
 impl Checkpoint {
@@ -74,82 +85,121 @@ impl Checkpoint {
         (self.physic_timestamp.min(self.logics_timestamp) - MARGIN_MS).max(0)
     }
 
+    /// The reference's fields.
     fn encode(&self) -> Vec<u8> {
-        let exact = self.exact.unwrap_or_default();
-        let magic = if self.exact.is_some() { MAGIC } else { 0 };
-        let (flushed, restart) = (exact.flushed.cast_signed(), exact.restart.cast_signed());
-        let mut bytes = Vec::with_capacity(FIELDS * 8);
-        for field in [
+        bytes_of(&[
             self.physic_timestamp,
             self.logics_timestamp,
             self.index_timestamp,
             self.master_flushed_offset,
             self.confirm_offset,
             self.logics_offset,
-            magic,
-            flushed,
-            restart,
+        ])
+    }
+
+    /// Ours.
+    fn encode_extension(&self, number: i64) -> Vec<u8> {
+        let exact = self.exact.unwrap_or_default();
+        let mut bytes = bytes_of(&[
+            if self.exact.is_some() { MAGIC } else { 0 },
+            number,
+            exact.flushed.cast_signed(),
+            exact.restart.cast_signed(),
             self.physic_timestamp,
             self.logics_timestamp,
             exact.boot_id.cast_signed(),
             exact.units,
-        ] {
-            bytes.extend_from_slice(&field.to_be_bytes());
-        }
-        let crc = extension_crc(&bytes);
+            exact.lows,
+        ]);
+        let crc = i64::from(crc32fast::hash(&bytes));
         bytes.extend_from_slice(&crc.to_be_bytes());
         bytes
     }
 
-    pub(crate) fn decode(bytes: &[u8]) -> Self {
-        let field = |index: usize| {
-            let chunk = bytes.get(index * 8..).and_then(|rest| rest.first_chunk());
-            chunk.map_or(0, |chunk| i64::from_be_bytes(*chunk))
+    /// The checkpoint and its number.
+    pub(crate) fn decode(bytes: &[u8]) -> (Self, i64) {
+        let places = PLACES.map(|at| Place::decode(bytes.get(at..).unwrap_or_default()));
+        let valid = || places.iter().flatten();
+        // A killed process may have written some of the fields.
+        let is_own = [0, 1].into_iter().all(|index| {
+            let mut places = valid();
+            places.any(|place| place.timestamps.get(index) == Some(&field(bytes, index)))
+        });
+        let newest = valid().max_by_key(|place| place.number);
+        let checkpoint = Self {
+            physic_timestamp: field(bytes, 0),
+            logics_timestamp: field(bytes, 1),
+            index_timestamp: field(bytes, 2),
+            master_flushed_offset: field(bytes, 3),
+            confirm_offset: field(bytes, 4),
+            logics_offset: field(bytes, 5),
+            exact: newest.filter(|_| is_own).map(|place| place.exact),
         };
-        let is_current = field(6) == MAGIC
-            && field(9) == field(0)
-            && field(10) == field(1)
-            && field(13) == extension_crc(bytes);
-        let offset = |index| u64::try_from(field(index)).unwrap_or(0);
-        Self {
-            physic_timestamp: field(0),
-            logics_timestamp: field(1),
-            index_timestamp: field(2),
-            master_flushed_offset: field(3),
-            confirm_offset: field(4),
-            logics_offset: field(5),
-            exact: is_current.then(|| Exact {
-                flushed: offset(7),
-                restart: offset(8),
-                boot_id: field(11).cast_unsigned(),
-                units: field(12),
-            }),
-        }
+        (checkpoint, newest.map_or(0, |place| place.number))
     }
 }
 
-fn extension_crc(bytes: &[u8]) -> i64 {
-    i64::from(crc32fast::hash(bytes.get(48..104).unwrap_or_default()))
+/// An extension that was read.
+struct Place {
+    number: i64,
+    timestamps: [i64; 2],
+    exact: Exact,
+}
+
+impl Place {
+    fn decode(bytes: &[u8]) -> Option<Self> {
+        let checked = bytes.get(..CHECKED)?;
+        let is_whole = field(bytes, CHECKED / 8) == i64::from(crc32fast::hash(checked));
+        let offset = |index| u64::try_from(field(bytes, index)).unwrap_or(0);
+        (is_whole && field(bytes, 0) == MAGIC).then(|| Self {
+            number: field(bytes, 1),
+            timestamps: [field(bytes, 4), field(bytes, 5)],
+            exact: Exact {
+                flushed: offset(2),
+                restart: offset(3),
+                boot_id: field(bytes, 6).cast_unsigned(),
+                units: field(bytes, 7),
+                lows: field(bytes, 8),
+            },
+        })
+    }
+}
+
+fn field(bytes: &[u8], index: usize) -> i64 {
+    let chunk = bytes.get(index * 8..).and_then(|rest| rest.first_chunk());
+    chunk.map_or(0, |chunk| i64::from_be_bytes(*chunk))
+}
+
+fn bytes_of(fields: &[i64]) -> Vec<u8> {
+    fields
+        .iter()
+        .flat_map(|field| field.to_be_bytes())
+        .collect()
 }
 
 /// The checkpoint file of a store.
 pub(crate) struct CheckpointFile {
     disk: Arc<dyn Disk>,
     path: PathBuf,
+    /// Number of the last checkpoint.
+    number: AtomicI64,
 }
 
 impl CheckpointFile {
     pub(crate) fn new(disk: Arc<dyn Disk>, path: PathBuf) -> Self {
-        Self { disk, path }
+        let number = AtomicI64::new(0);
+        Self { disk, path, number }
     }
 
     /// Reads the file; missing or cut, its fields are zero, which makes recovery slow but right.
     pub(crate) fn read(&self) -> Checkpoint {
-        Checkpoint::decode(&self.disk.read(&self.path).unwrap_or_default())
+        let bytes = self.disk.read(&self.path).unwrap_or_default();
+        let (checkpoint, number) = Checkpoint::decode(&bytes);
+        self.number.store(number, Ordering::Relaxed);
+        checkpoint
     }
 
-    /// Writes the file in place, as the reference does, and syncs it. A crash in between can only spoil the extension
-    /// (its CRC tells) as all fields lie in one sector.
+    /// Writes the file in place, as the reference does, and syncs it. All fields lie in one sector.
     pub(crate) fn write(&self, checkpoint: &Checkpoint) -> Result<(), StoreError> {
         let create = self.disk.read(&self.path).is_err();
         let open = OpenSegment {
@@ -163,7 +213,13 @@ impl CheckpointFile {
                 // A write into a hole of the mapping would end the process on a full disk.
                 writer.segment().reserve(0, LEN)?;
             }
+            let number = self.number.load(Ordering::Relaxed).wrapping_add(1);
+            let [even, odd] = PLACES;
+            let place = if number % 2 == 0 { even } else { odd };
+            writer.write(place as u64, &checkpoint.encode_extension(number))?;
             writer.write(0, &checkpoint.encode())?;
+            // Not before: another attempt must not spoil the other place.
+            self.number.store(number, Ordering::Relaxed);
             writer.segment().flush(0, LEN)
         })();
         written.map_err(StoreError::io("write", &self.path))
@@ -172,6 +228,9 @@ impl CheckpointFile {
 
 #[cfg(test)]
 mod tests {
+    use std::path::Path;
+
+    use super::super::disk::{Fault, FaultKind, SimDisk};
     use super::*;
 
     #[test]
@@ -181,6 +240,7 @@ mod tests {
             restart: 300,
             boot_id: 9,
             units: 10,
+            lows: 2,
         });
         let checkpoint = Checkpoint {
             physic_timestamp: 5000,
@@ -191,15 +251,74 @@ mod tests {
             logics_offset: 6,
             exact,
         };
-        let mut bytes = checkpoint.encode();
-        assert_eq!(Checkpoint::decode(&bytes), checkpoint);
+        let disk = SimDisk::new();
+        let path = PathBuf::from("/checkpoint");
+        disk.create_dir_all(Path::new("/")).unwrap();
+        let open = || CheckpointFile::new(Arc::new(disk.clone()), path.clone());
+        assert_eq!(open().read(), Checkpoint::default());
+        let file = open();
+        for physic_timestamp in [5000, 5001, 5002] {
+            let checkpoint = Checkpoint {
+                physic_timestamp,
+                ..checkpoint
+            };
+            file.write(&checkpoint).unwrap();
+            assert_eq!(open().read(), checkpoint);
+        }
         assert_eq!(checkpoint.min_timestamp(), 1000);
-        assert_eq!(Checkpoint::decode(&bytes[..106]).exact, None);
-        assert_eq!(Checkpoint::decode(&[]), Checkpoint::default());
-        bytes[7] ^= 1;
-        assert_eq!(Checkpoint::decode(&bytes).exact, None);
-        bytes[7] ^= 1;
-        bytes[63] ^= 1;
-        assert_eq!(Checkpoint::decode(&bytes).exact, None);
+        let bytes = disk.read(&path).unwrap();
+        let (last, before) = (128, 48);
+        let exact_after = |changes: &[usize]| {
+            let mut bytes = bytes.clone();
+            for at in changes {
+                bytes[*at] ^= 1;
+            }
+            Checkpoint::decode(&bytes).0.exact
+        };
+        // The newest is spoiled: the one before is taken, unless it is, too.
+        assert_eq!(
+            exact_after(&[last + 30]),
+            None,
+            "the timestamps are not those of the other"
+        );
+        assert_eq!(exact_after(&[before + 30]), exact);
+        assert_eq!(exact_after(&[last + 30, before + 30]), None);
+        // Some other broker wrote a timestamp.
+        assert_eq!(exact_after(&[6]), None);
+    }
+
+    #[test]
+    fn killed_while_writing_leaves_the_checkpoint_before() {
+        for after in 0..2 {
+            let disk = SimDisk::new();
+            disk.create_dir_all(Path::new("/")).unwrap();
+            let open = || CheckpointFile::new(Arc::new(disk.clone()), PathBuf::from("/checkpoint"));
+            let checkpoint = |flushed: u64| Checkpoint {
+                physic_timestamp: flushed.cast_signed() * 2,
+                logics_timestamp: flushed.cast_signed() * 3,
+                exact: Some(Exact {
+                    flushed,
+                    ..Exact::default()
+                }),
+                ..Checkpoint::default()
+            };
+            let file = open();
+            file.write(&checkpoint(1)).unwrap();
+            file.write(&checkpoint(2)).unwrap();
+            disk.inject(Fault {
+                after,
+                kind: FaultKind::Short { percent: 40 },
+                is_lasting: false,
+            });
+            assert!(file.write(&checkpoint(3)).is_err());
+            disk.inject(Fault {
+                after,
+                kind: FaultKind::Short { percent: 40 },
+                is_lasting: false,
+            });
+            assert!(file.write(&checkpoint(3)).is_err());
+            let found = open().read().exact.map(|exact| exact.flushed);
+            assert_eq!(found, Some(2 + after));
+        }
     }
 }

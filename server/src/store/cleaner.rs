@@ -8,6 +8,7 @@ use std::sync::atomic::Ordering;
 use chrono::{Local, TimeZone, Timelike};
 
 use super::consume_queue::QueueHandle;
+use super::sabotage::{self, Sabotage};
 use super::{MessageStore, StoreOptions};
 
 /// The first pass comes this long after the start, milliseconds.
@@ -157,7 +158,7 @@ impl MessageStore {
         let bases = self.log.files.bases();
         let older = bases
             .len()
-            .saturating_sub(1)
+            .saturating_sub(usize::from(!sabotage::is(Sabotage::NewestRemoved)))
             .min(options.delete_file_batch_max);
         // Looked up only when a segment would go before its time.
         let mut unconsumed = None;
@@ -169,7 +170,9 @@ impl MessageStore {
                 break;
             }
             let modified_ms = self.log.files.modified_ms(base)?;
-            if modified_ms.saturating_add(reserved_ms) > now_ms {
+            if modified_ms.saturating_add(reserved_ms) > now_ms
+                && !sabotage::is(Sabotage::RemovedTooEarly)
+            {
                 if !is_forced {
                     break;
                 }
@@ -213,6 +216,10 @@ impl MessageStore {
             index.remove_expired(minimum)?;
         }
         tracing::info!(removed, minimum, "removed commit log segments");
+        // Else a start after a kill would miss the queues' files and make all queues again.
+        if let Err(error) = self.write_checkpoint() {
+            tracing::warn!(%error, "can not write the checkpoint");
+        }
         if lost > 0 {
             self.unconsumed_removed.fetch_add(lost, Ordering::Relaxed);
             tracing::warn!(

@@ -45,6 +45,12 @@ impl MessageStore {
     /// # Errors
     /// [`AppendError::DiskFull`], to be tried again, or [`AppendError::Poisoned`].
     pub fn commit_pass(&self) -> Result<FlushReport, StoreError> {
+        if !self.log.has_pool() {
+            return Ok(FlushReport {
+                flushed: self.flushed_offset(),
+                ..FlushReport::default()
+            });
+        }
         // One at a time, so that what is shown was committed by this one or before.
         let _turn = self.background.commit.lock();
         let (target, touched, timestamp) = self.take_touched();

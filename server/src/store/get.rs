@@ -14,6 +14,7 @@ use smallvec::SmallVec;
 
 use super::consume_queue::{QueueHandle, UNIT_BYTES, UNIT_LEN, Unit, byte_of};
 use super::disk::Segment;
+use super::sabotage::{self, Sabotage};
 use super::{MessageStore, StoreOptions};
 
 /// Units examined at one time.
@@ -345,6 +346,9 @@ impl MessageStore {
     ) -> bool {
         if size < MIN_BYTES {
             return false;
+        }
+        if sabotage::is(Sabotage::DamageDelivered) {
+            return segment.view(at, size).is_some();
         }
         let is_recent = unit.physical_offset >= self.recovered_end
             && unit.physical_offset >= self.commit_log_max().saturating_sub(self.resident_bytes);

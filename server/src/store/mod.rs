@@ -32,6 +32,8 @@ mod options;
 mod query;
 mod queue_flush;
 mod recovery;
+#[doc(hidden)]
+pub mod sabotage;
 mod segments;
 mod signal;
 mod thread;
@@ -53,6 +55,7 @@ use disk::Disk;
 use index::{LoadedIndex, MessageIndex, Shape, Survived};
 use lock::StoreLock;
 use recovery::Recovery;
+use sabotage::Sabotage;
 use segments::SegmentFiles;
 
 pub use cleaner::{Consumed, ConsumedOf};
@@ -257,6 +260,10 @@ impl MessageStore {
     /// # Errors
     /// A file can not be removed.
     pub fn delete_topic(&self, topic: &str) -> Result<(), StoreError> {
+        // The checkpoint below can only say where the queues are now if the log is on disk that far.
+        if let Err(error) = self.flush_pass() {
+            tracing::warn!(%error, topic, "the next start will read the whole log, and the topic's queues come back");
+        }
         let dir = self.options.consume_queue_dir();
         let removed = self.queues.remove(topic);
         let units = removed.map_err(StoreError::io("remove a topic of", &dir))?;
@@ -293,7 +300,8 @@ impl MessageStore {
                 is_low: false,
             };
         }
-        let shows_at_once = self.options.flush == Flush::Async && !self.log.has_pool();
+        let shows_at_once = self.options.flush == Flush::Async && !self.log.has_pool()
+            || sabotage::is(Sabotage::ShownTooEarly);
         let outcome = self.log.append(batch, shows_at_once, self.clock.now_ms());
         self.wake_after_append(outcome.is_low);
         outcome

@@ -8,6 +8,7 @@ use kerolox_protocol::message::{name, properties, property, tags};
 
 use super::StoreError;
 use super::consume_queue::{QueueLayout, UNIT_BYTES};
+use super::sabotage::{self, Sabotage};
 
 /// When an appended message is acknowledged and shown.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -193,6 +194,7 @@ impl StoreOptions {
     pub(crate) fn tags_code(&self, record: &RecordView<'_>) -> i64 {
         let text = record.properties();
         if record.topic == name::SCHEDULE_TOPIC.as_bytes()
+            && !sabotage::is(Sabotage::DeliverTimeLost)
             && let Some(level) =
                 properties::find(&text, property::DELAY).and_then(|level| level.parse().ok())
             && level > 0

@@ -7,6 +7,7 @@ use std::sync::atomic::Ordering;
 use super::checkpoint::{Checkpoint, Exact};
 use super::consume_queue::QueueHandle;
 use super::recovery::Recovered;
+use super::sabotage::{self, Sabotage};
 use super::{MessageStore, StoreError};
 
 /// All queues are flushed at the latest after this many bytes of commit log: they bound what recovery reads.
@@ -25,6 +26,8 @@ pub(crate) struct QueueFlush {
     restart: u64,
     /// Sum of the queues' ends there.
     units: i64,
+    /// Sum of the queues' first offsets that have files, and when it was so: beginning of the log, restart offset and units.
+    lows: Option<((u64, u64, i64), i64)>,
     /// The last such pair whose log is on disk too.
     safe: (u64, i64),
     /// Store time of the last message whose unit is on disk.
@@ -44,6 +47,7 @@ impl QueueFlush {
             thorough_ms: now_ms,
             restart: recovered.restart,
             units: recovered.units_at_restart,
+            lows: None,
             safe: (recovered.restart, recovered.units_at_restart),
             logics_timestamp: checkpoint.logics_timestamp,
             checkpoint,
@@ -86,6 +90,9 @@ impl MessageStore {
         };
         let mut is_clean = true;
         for queue in dirty {
+            if sabotage::is(Sabotage::QueuesNotFlushed) {
+                continue;
+            }
             match queue.flush(least_bytes) {
                 Ok(true) => {}
                 Ok(false) => {
@@ -124,6 +131,20 @@ impl MessageStore {
         }
     }
 
+    /// Sum of the queues' first offsets that have files. It changes with the beginning of the log and with topics only.
+    fn lows(&self, state: &mut QueueFlush) -> i64 {
+        let now = (self.log.min(), state.restart, state.units);
+        match state.lows {
+            Some((then, lows)) if then == now => lows,
+            _ => {
+                let queues = self.queues.all();
+                let lows = queues.iter().map(|queue| queue.first_in_files()).sum();
+                state.lows = Some((now, lows));
+                lows
+            }
+        }
+    }
+
     /// Writes the checkpoint, unless the file says the same already.
     pub(super) fn write_checkpoint(&self) -> Result<(), StoreError> {
         let mut state = self.background.queues.lock();
@@ -147,12 +168,22 @@ impl MessageStore {
         if state.restart <= flushed {
             state.safe = (state.restart, state.units);
         }
+        if sabotage::is(Sabotage::RestartTooFar) {
+            let tail = self.log.tail.lock();
+            state.safe = (flushed, tail.units);
+        }
+        let flushed = if sabotage::is(Sabotage::CheckpointAhead) {
+            self.log.written()
+        } else {
+            flushed
+        };
         let (restart, units) = state.safe;
         checkpoint.exact = Some(Exact {
             flushed,
             restart,
             boot_id: self.boot_id,
             units,
+            lows: self.lows(&mut state),
         });
         if state.written != Some(checkpoint) {
             self.checkpoint.write(&checkpoint)?;

@@ -18,6 +18,7 @@ use super::batch::Entry;
 use super::{AppendBatch, Appended, CommitLog, TagsCode, Tail, refusal};
 use crate::store::AppendError;
 use crate::store::consume_queue::{ExtUnit, QueueHandle, QueueWriter, Unit};
+use crate::store::sabotage::{self, Sabotage};
 
 /// What came of an append; the batch holds the result of each entry.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -114,6 +115,11 @@ impl CommitLog {
         if queue.is_deleted() {
             return Err(AppendError::QueueDeleted);
         }
+        if sabotage::is(Sabotage::GroupTornApart) && group.len() > 1 {
+            return group
+                .chunks(1)
+                .try_for_each(|one| self.append_group(tail, queue, writer, one, arena, results));
+        }
         let (from, to) = (first.range.start, last.range.end);
         tail.make_room(self, (to - from) as u64)?;
         let queued = group.iter().filter(|entry| entry.is_queued).count();
@@ -184,7 +190,9 @@ impl CommitLog {
             Ok(())
         });
         copied.map_err(|error| {
-            self.poison(&error);
+            if !sabotage::is(Sabotage::FailedWriteForgotten) {
+                self.poison(&error);
+            }
             AppendError::Poisoned
         })
     }
@@ -196,6 +204,9 @@ fn copy(tail: &mut Tail, start: u64, bytes: &[u8]) -> std::io::Result<()> {
     let (head, body) = bytes
         .split_at_checked(HEAD)
         .ok_or(std::io::ErrorKind::InvalidInput)?;
+    if sabotage::is(Sabotage::HeadFirst) {
+        return tail.writer.write(at, bytes);
+    }
     tail.writer.write(at + HEAD as u64, body)?;
     // Keeps the compiler from joining or swapping the two copies; the processor keeps the order of stores.
     compiler_fence(Ordering::SeqCst);

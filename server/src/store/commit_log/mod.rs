@@ -20,6 +20,7 @@ use kerolox_protocol::message::record;
 use parking_lot::Mutex;
 
 use super::AppendError;
+use super::sabotage::{self, Sabotage};
 use super::segments::SegmentFiles;
 
 use ahead::{MIN_AHEAD, NewSegment};
@@ -218,11 +219,18 @@ impl CommitLog {
             }
             let base = self.files.base_of(at);
             let end = (base + self.files.segment_len()).min(target);
+            if sabotage::is(Sabotage::FlushedTooEarly) {
+                self.flushed.fetch_max(target, Ordering::AcqRel);
+            }
             let synced = self.files.segment(at).and_then(|segment| match segment {
+                _ if sabotage::is(Sabotage::FlushWithoutSync) => Ok(()),
                 Some((_, segment)) => segment.flush(at - base, end - base),
                 None => Ok(()),
             });
             if let Err(error) = synced {
+                if sabotage::is(Sabotage::FailedFlushForgotten) {
+                    return Err(AppendError::DiskFull);
+                }
                 self.poison(&error);
                 return Err(AppendError::Poisoned);
             }

@@ -18,6 +18,7 @@ use parking_lot::Mutex;
 
 use crate::store::AppendError;
 use crate::store::disk::{Disk, OpenSegment, ReadAt, SegmentWriter};
+use crate::store::sabotage::{self, Sabotage};
 use crate::store::segments::{SegmentFiles, file_name, remove_segments};
 
 /// Bytes copied at a time.
@@ -157,6 +158,9 @@ impl TransientPool {
                 continue;
             }
             let end = segment_end.min(written);
+            if sabotage::is(Sabotage::CommittedTooEarly) {
+                self.committed.store(end, Ordering::Release);
+            }
             target.copy(committed, end, &mut scratch)?;
             target.log.publish(end - target.base);
             files.set_end(end);

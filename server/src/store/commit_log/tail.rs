@@ -9,6 +9,7 @@ use super::{CommitLog, refusal};
 use crate::store::AppendError;
 use crate::store::consume_queue::QueueHandle;
 use crate::store::disk::SegmentWriter;
+use crate::store::sabotage::{self, Sabotage};
 
 /// Space reserved, and brought into memory, at a time when an append finds none prepared.
 const INLINE_RESERVE: u64 = 1 << 20;
@@ -57,7 +58,7 @@ impl Tail {
         }
         let end = self.base + segment_len;
         let needed = (self.position + needed).min(end);
-        if needed > self.reserved {
+        if needed > self.reserved && !sabotage::is(Sabotage::SpaceNotReserved) {
             let segment = self.writer.segment();
             let generous = needed.max(self.reserved + INLINE_RESERVE).min(end);
             let from = self.reserved - self.base;
@@ -66,7 +67,12 @@ impl Tail {
                 // The last bytes of a disk are still good for this record.
                 Err(_) => match segment.reserve(from, needed - self.base) {
                     Ok(()) => needed,
-                    Err(error) => return Err(refusal(&error)),
+                    Err(error) => {
+                        if sabotage::is(Sabotage::FullDiskIsFinal) {
+                            log.poison(&error);
+                        }
+                        return Err(refusal(&error));
+                    }
                 },
             };
         }

@@ -19,11 +19,12 @@ use std::sync::{Arc, Weak};
 use parking_lot::Mutex;
 
 use super::disk::Segment;
+use super::sabotage::{self, Sabotage};
 use super::segments::SegmentFiles;
 
 pub(crate) use ext::{ExtUnit, QueueExt, is_address};
 use open_queues::OpenQueues;
-pub(crate) use scan::UnitScan;
+pub(crate) use scan::{UnitScan, first_since};
 pub(crate) use table::{QueueLayout, QueueTable};
 pub(crate) use unit::{UNIT_BYTES, UNIT_LEN, Unit};
 pub(crate) use writer::QueueWriter;
@@ -153,6 +154,7 @@ impl QueueHandle {
     pub(crate) fn reset(&self, next: i64, flushed: i64, min: i64) {
         self.files.set_end(byte_of(next));
         self.files.unmap_all();
+        let next = next - i64::from(next > 0 && sabotage::is(Sabotage::OffsetGivenTwice));
         *self.writer.lock() = QueueWriter::at(next, flushed);
         self.min.store(min.min(next), Ordering::Release);
         self.visible.store(next, Ordering::Release);
@@ -252,22 +254,16 @@ impl QueueHandle {
     /// to the first unit whose record does not.
     pub(crate) fn remove_expired(&self, log_min: i64) -> io::Result<()> {
         let mut scan = UnitScan::new(self);
-        let is_kept = |unit: Option<Unit>| {
-            unit.is_some_and(|unit| !unit.is_filler() && unit.physical_offset >= log_min)
-        };
         for pair in self.files.bases().windows(2) {
             let &[base, next] = pair else { break };
-            if is_kept(scan.unit(offset_of(next) - 1)?) {
+            let (first, end) = (offset_of(base), offset_of(next));
+            if first_since(first, end, log_min, |offset| scan.unit(offset))? < end {
                 break;
             }
             self.files.remove(base)?;
         }
         let low = self.min_offset().max(scan.low());
-        let min = if is_kept(scan.unit(low)?) {
-            low
-        } else {
-            scan.first_where(low, self.max_offset(), is_kept)?
-        };
+        let min = first_since(low, self.max_offset(), log_min, |offset| scan.unit(offset))?;
         self.set_min(min);
         if let Some(ext) = &self.ext
             && let Some(unit) = scan.unit(min)?

@@ -104,3 +104,66 @@ impl<'a> UnitScan<'a> {
         Ok(low)
     }
 }
+
+/// First queue offset in `low .. high` whose record lies at `log_min` or later, else `high`. Fillers have no record, so the
+/// unit behind them decides.
+pub(crate) fn first_since(
+    mut low: i64,
+    mut high: i64,
+    log_min: i64,
+    mut unit: impl FnMut(i64) -> io::Result<Option<Unit>>,
+) -> io::Result<i64> {
+    let mut real_from = |mut offset: i64, end: i64| {
+        while offset < end {
+            match unit(offset)?.filter(|unit| !unit.is_filler()) {
+                Some(unit) => return io::Result::Ok(Some((offset, unit))),
+                None => offset += 1,
+            }
+        }
+        Ok(None)
+    };
+    let end = high;
+    while low < high {
+        let middle = low + (high - low) / 2;
+        match real_from(middle, high)? {
+            Some((offset, unit)) if unit.physical_offset < log_min => low = offset + 1,
+            _ => high = middle,
+        }
+    }
+    Ok(real_from(low, end)?.map_or(end, |(offset, _)| offset))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn fillers_do_not_hide_what_lies_before_them() {
+        let unit = |physical_offset| Unit {
+            physical_offset,
+            size: 100,
+            tags_code: 0,
+        };
+        let hole = Unit::FILLER;
+        let units = [
+            hole,
+            hole,
+            unit(100),
+            unit(200),
+            unit(300),
+            hole,
+            hole,
+            unit(400),
+            hole,
+        ];
+        let first = |log_min, high| {
+            let at = |offset: i64| Ok(units.get(usize::try_from(offset).unwrap()).copied());
+            first_since(0, high, log_min, at).unwrap()
+        };
+        for (log_min, expected) in [(0, 2), (100, 2), (101, 3), (300, 4), (301, 7), (401, 9)] {
+            assert_eq!(first(log_min, 9), expected, "{log_min}");
+        }
+        assert_eq!(first(0, 2), 2);
+        assert_eq!(first(0, 0), 0);
+    }
+}

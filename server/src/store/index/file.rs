@@ -117,7 +117,7 @@ impl IndexFile {
     /// Adds a key of the record at `offset`.
     ///
     /// # Errors
-    /// Nothing was added; `StorageFull` if there is no space for the entry.
+    /// Nothing was added, or an entry without the record's end; `StorageFull` if there is no space for it.
     pub(super) fn insert(
         &mut self,
         disk: &dyn Disk,
@@ -165,12 +165,15 @@ impl IndexFile {
             writer.write(16, before.get(16..24).unwrap_or_default())?;
         }
         writer.write(32, before.get(32..).unwrap_or_default())?;
+        // From here on the entry's number is taken, also if the rest fails: a slot may point to it.
+        self.header = counted;
+        self.is_flushed = false;
+        let writer = self.writer(disk)?;
         writer.write(slot_at, &number.to_be_bytes())?;
         let after = header.encode();
         writer.write(24, after.get(24..32).unwrap_or_default())?;
         writer.write(8, after.get(ends_at).unwrap_or_default())?;
         self.header = header;
-        self.is_flushed = false;
         Ok(())
     }
 

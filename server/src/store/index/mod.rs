@@ -193,8 +193,15 @@ impl MessageIndex {
     ) -> io::Result<()> {
         if files.last().is_none_or(IndexFile::is_full) {
             let before = files.last().map(|file| file.header).unwrap_or_default();
-            if let Some(full) = files.last_mut() {
-                full.flush()?;
+            if let Some(Err(error)) = files.last_mut().map(IndexFile::flush) {
+                // What of it is on disk is not known, and a second sync would not tell: its keys are read again.
+                if let Some(lost) = files.pop() {
+                    self.disk.remove_file(lost.path())?;
+                }
+                let before = files.last().map_or(0, |file| file.header.end_offset);
+                self.indexed
+                    .store(before.cast_unsigned(), Ordering::Release);
+                return Err(error);
             }
             let path = self.dir.join(next_name(files.last(), timestamp));
             files.push(IndexFile::create(

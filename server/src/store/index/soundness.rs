@@ -14,6 +14,7 @@ use super::file::IndexFile;
 use super::keys::KeyHasher;
 use crate::store::StoreError;
 use crate::store::recovery::{Beyond, Bounds, walk};
+use crate::store::sabotage::{self, Sabotage};
 use crate::store::segments::SegmentFiles;
 
 /// Records without a key after which the search for the next one is given up.
@@ -68,6 +69,11 @@ impl MessageIndex {
         }
         // Not all keys of the last record need be there.
         let indexed = files.last().map_or(0, |file| file.header.end_offset);
+        let indexed = if sabotage::is(Sabotage::IndexSkips) {
+            log_end.cast_signed()
+        } else {
+            indexed
+        };
         self.indexed.store(
             indexed.cast_unsigned().max(log.first().unwrap_or(0)),
             Ordering::Release,

@@ -52,7 +52,7 @@ impl Condition {
         Ok(Self {
             is_in_use: holder.is_some(),
             is_after_crash: abort.is_some(),
-            checkpoint: Checkpoint::decode(&bytes.unwrap_or_default()),
+            checkpoint: Checkpoint::decode(&bytes.unwrap_or_default()).0,
         })
     }
 

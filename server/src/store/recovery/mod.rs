@@ -15,21 +15,28 @@ mod rebuild;
 mod survey;
 mod walk;
 
+use std::borrow::Cow;
+use std::io;
 use std::ops::{ControlFlow, Range};
 use std::path::PathBuf;
 
-use kerolox_protocol::message::record::{self, MIN_BYTES, RecordView};
+use kerolox_protocol::message::record::{self, BLANK_BYTES, MIN_BYTES, RecordCheck, RecordView};
 
 use super::checkpoint::{Checkpoint, Exact};
 use super::consume_queue::QueueTable;
 use super::disk::Disk;
+use super::sabotage::{self, Sabotage};
 use super::segments::SegmentFiles;
 use super::{StoreError, StoreOptions, commit_log};
 use rebuild::Rebuild;
+use survey::Survey;
 pub(crate) use walk::{Beyond, Bounds, WalkEnd, is_torn, walk};
 
 /// Commit log read between two words about it, bytes.
 const PROGRESS_STEP: u64 = 1 << 30;
+
+/// Bytes that are written again at a time.
+const STEP: usize = 64 * 1024;
 
 /// What recovery found and did.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -44,6 +51,9 @@ pub struct RecoveryReport {
     pub records: u64,
     /// Ranges of the commit log whose records are damaged; they are not delivered.
     pub damaged: Vec<Range<i64>>,
+    /// Queue offsets whose records were not found in the log, although others of the queue before and behind were: the
+    /// records are damaged, in their body, or in what says where they belong.
+    pub lost_places: u64,
     /// Consume queues that were missing, cut or wrong and were rebuilt.
     pub rebuilt_queues: Vec<PathBuf>,
     /// Index files that were cut or wrong and are made again while the store serves.
@@ -98,20 +108,27 @@ impl Recovery<'_> {
         if is_doubtful {
             tracing::warn!("the checkpoint does not fit the commit log; everything is read again");
         }
-        let mut start =
-            if is_doubtful || !self.removed_queues.is_empty() || self.queues.all().is_empty() {
-                first
-            } else if let Some(restart) = self.restart(exact)? {
-                restart
-            } else if self.is_after_crash {
-                self.start_by_time(first)?
-            } else {
-                self.start_after_stop(first)?
-            };
+        let mut start = if is_doubtful
+            || sabotage::is(Sabotage::StartFromBeginning)
+            || !self.removed_queues.is_empty()
+            || self.queues.all().is_empty()
+        {
+            first
+        } else if let Some(restart) = self.restart(exact)? {
+            restart
+        } else if self.is_after_crash {
+            self.start_by_time(first)?
+        } else {
+            self.start_after_stop(first)?
+        };
         let mut rebuilt_queues = self.removed_queues.clone();
         let mut surveys = self.survey(start)?;
         let units = surveys.iter().map(|survey| survey.next).sum::<i64>();
-        let is_complete = exact.is_none_or(|exact| exact.restart != start || exact.units == units);
+        let first_in_files = |survey: &Survey| survey.queue.first_in_files();
+        let lows = surveys.iter().map(first_in_files).sum::<i64>();
+        let is_complete = exact.is_none_or(|exact| {
+            exact.restart != start || exact.units == units && exact.lows == lows
+        }) || sabotage::is(Sabotage::MissingQueuesUnnoticed);
         if !is_complete && start > first {
             tracing::warn!(
                 "consume queues are missing or cut; they are rebuilt from the beginning of the log"
@@ -144,6 +161,8 @@ impl Recovery<'_> {
             trusted: flushed,
             beyond: if is_power_lost {
                 Beyond::Cut
+            } else if is_same_run {
+                Beyond::Own
             } else {
                 Beyond::Search
             },
@@ -161,8 +180,16 @@ impl Recovery<'_> {
             (rebuild, walked) = self.rebuild(bounds(start))?;
         }
         let units_at_restart = surveys.iter().map(|survey| survey.next).sum();
-        let units = rebuild.finish(surveys, &walked, self.is_after_crash && !is_same_run)?;
+        let (units, lost_places) = rebuild.finish(
+            surveys,
+            &walked,
+            self.is_after_crash && !is_same_run,
+            first.cast_signed(),
+        )?;
         let removed_segments = self.cut_log(walked.end)?;
+        if self.is_after_crash && is_same_run {
+            self.write_again(flushed.max(start), walked.end)?;
+        }
         let signed = |range: &Range<u64>| range.start.cast_signed()..range.end.cast_signed();
         let report = RecoveryReport {
             is_after_crash: self.is_after_crash,
@@ -170,6 +197,7 @@ impl Recovery<'_> {
             end: walked.end.cast_signed(),
             records: walked.records,
             damaged: walked.damaged.iter().map(signed).collect(),
+            lost_places,
             rebuilt_queues,
             rebuilt_index: Vec::new(),
             removed_segments,
@@ -210,7 +238,7 @@ impl Recovery<'_> {
         let mut walked = walk::walk(self.log, &bounds, &mut add)?;
         // The log may go on in the buffers of the transient store pool. After a power failure they hold what happened to
         // be written back of them.
-        if bounds.beyond == Beyond::Cut {
+        if bounds.beyond == Beyond::Cut || sabotage::is(Sabotage::PoolNotRestored) {
             return Ok((rebuild, walked));
         }
         loop {
@@ -261,10 +289,22 @@ impl Recovery<'_> {
     /// The restart offset of our own checkpoint, if the log fits it.
     fn restart(&self, exact: Option<Exact>) -> Result<Option<u64>, StoreError> {
         let Some(exact) = exact else { return Ok(None) };
-        // Behind the restart offset lies a record or, if nothing was written since, nothing.
+        // Behind the restart offset lies a record, the end of a segment or, if nothing was written since, nothing.
         let offset = exact.restart.cast_signed();
-        let fits = exact.restart == exact.flushed || self.with_record(offset, |_| ())?.is_some();
+        let fits = exact.restart == exact.flushed
+            || self.with_record(offset, |_| ())?.is_some()
+            || self.is_blank(exact.restart)?;
         Ok(fits.then_some(exact.restart))
+    }
+
+    /// Whether a segment is closed at `offset`.
+    fn is_blank(&self, offset: u64) -> Result<bool, StoreError> {
+        let found = self.log.segment(offset);
+        let found = found.map_err(StoreError::io("open a segment of", self.log.dir()))?;
+        Ok(found.is_some_and(|(base, segment)| {
+            let head = segment.view(offset - base, BLANK_BYTES);
+            head.is_some_and(|head| matches!(record::check(&head), RecordCheck::Blank { .. }))
+        }))
     }
 
     /// The newest segment that begins before the reference's checkpoint.
@@ -313,6 +353,27 @@ impl Recovery<'_> {
             .map(|record| look(&record)))
     }
 
+    /// Writes what lies between two offsets over itself. If a sync failed and the process ended for it, the system counts
+    /// the pages as written although the disk may not have them; now they are written again.
+    fn write_again(&self, mut from: u64, to: u64) -> Result<(), StoreError> {
+        while from < to {
+            let base = self.log.base_of(from);
+            let end = to.min(base + self.log.segment_len());
+            self.log.set_end(from);
+            let written = self.log.open_tail(base).and_then(|mut writer| {
+                while from < end {
+                    let len = usize::try_from(end - from).unwrap_or(STEP).min(STEP);
+                    let bytes = writer.peek(from - base, len).map(Cow::into_owned);
+                    writer.write(from - base, &bytes.ok_or(io::ErrorKind::UnexpectedEof)?)?;
+                    from += len as u64;
+                }
+                Ok(())
+            });
+            written.map_err(StoreError::io("write again", &self.log.path(base)))?;
+        }
+        Ok(())
+    }
+
     /// Removes segments behind `end` and zeroes the rest of its own; returns how many were removed.
     fn cut_log(&self, end: u64) -> Result<usize, StoreError> {
         let base = self.log.base_of(end);
@@ -324,12 +385,13 @@ impl Recovery<'_> {
             removed += 1;
         }
         let is_there = self.log.bases().contains(&base);
-        if is_there && self.is_after_crash {
+        if is_there && self.is_after_crash && !sabotage::is(Sabotage::TailKept) {
             self.log.set_end(end);
-            let zeroed = self
-                .log
-                .open_tail(base)
-                .and_then(|mut writer| writer.zero_from(end - base));
+            let zeroed = self.log.open_tail(base).and_then(|mut writer| {
+                writer.zero_from(end - base)?;
+                // Else a power failure could bring back what was cut, in the middle of new records.
+                writer.segment().flush(end - base, self.log.segment_len())
+            });
             zeroed.map_err(StoreError::io("clear the end of", &self.log.path(base)))?;
         }
         Ok(removed)

@@ -11,9 +11,10 @@ use kerolox_protocol::message::sys_flag;
 use super::WalkEnd;
 use super::survey::Survey;
 use crate::store::consume_queue::{
-    QueueHandle, QueueTable, UNIT_BYTES, Unit, UnitScan, byte_of, offset_of,
+    QueueHandle, QueueTable, UNIT_BYTES, Unit, UnitScan, byte_of, first_since, offset_of,
 };
 use crate::store::disk::SegmentWriter;
+use crate::store::sabotage::{self, Sabotage};
 use crate::store::{StoreError, StoreOptions};
 
 /// Space reserved at a time, bytes.
@@ -50,6 +51,8 @@ struct OpenQueue {
     /// made anew, or the offset is damaged.
     doubtful: Option<(i64, Unit)>,
     segment: Option<OpenSegment>,
+    /// Places that were left empty.
+    lost: u64,
 }
 
 /// Segments that are open at a time; more are closed, to be opened again.
@@ -133,14 +136,15 @@ impl<'a> Rebuild<'a> {
         }
     }
 
-    /// Sets the end of every queue and returns the sum of the ends. Units of records before the walk are kept as they are.
+    /// Sets the end of every queue and returns the sum of the ends, and how many places were left empty. Units of records before the walk are kept as they are.
     pub(super) fn finish(
         mut self,
         surveys: Vec<Survey>,
         walked: &WalkEnd,
         zero_all: bool,
-    ) -> Result<i64, StoreError> {
-        let mut units = 0;
+        log_min: i64,
+    ) -> Result<(i64, u64), StoreError> {
+        let (mut units, mut lost) = (0, 0);
         for survey in surveys {
             let key = Arc::as_ptr(&survey.queue) as usize;
             if !self.open.contains_key(&key) {
@@ -150,12 +154,13 @@ impl<'a> Rebuild<'a> {
         }
         for mut open in std::mem::take(&mut self.open).into_values() {
             let queue = Arc::clone(&open.queue);
-            let finished = open
-                .settle()
-                .and_then(|()| finish_written(&queue, open, walked));
+            let finished = open.settle().and_then(|()| {
+                lost += open.lost;
+                finish_written(&queue, open, walked, log_min)
+            });
             units += finished.map_err(StoreError::io("cut", queue.files.dir()))?;
         }
-        Ok(units)
+        Ok((units, lost))
     }
 }
 
@@ -182,6 +187,7 @@ impl OpenQueue {
             high: 0,
             doubtful: None,
             segment: None,
+            lost: 0,
         })
     }
 
@@ -220,7 +226,11 @@ impl OpenQueue {
         let Some((offset, unit)) = self.doubtful.take() else {
             return Ok(());
         };
-        let is_new_queue = offset == 0 && self.end_before <= self.next;
+        // A single flipped bit makes 0 of a power of two only.
+        let is_flip = self.next.cast_unsigned().is_power_of_two()
+            && self.end_before > self.next
+            && self.unit_before != Some(unit);
+        let is_new_queue = offset == 0 && !is_flip;
         if !self.is_started || offset >= self.next || is_new_queue {
             return self.accept(offset, &unit);
         }
@@ -248,6 +258,7 @@ impl OpenQueue {
             // What is there from before, or from this walk, is no worse.
             if self.next >= self.end_before.max(self.high) {
                 self.write(self.next, &Unit::FILLER)?;
+                self.lost += 1;
             }
             self.next += 1;
         }
@@ -305,6 +316,9 @@ impl OpenQueue {
             segment.writer.segment().reserve(from, to)?;
             segment.reserved = to;
         }
+        if sabotage::is(Sabotage::UnitsNotRebuilt) {
+            return Ok(());
+        }
         segment.writer.write(at, &unit.encode())
     }
 }
@@ -330,13 +344,18 @@ fn finish_untouched(survey: &Survey, walked: &WalkEnd, zero_all: bool) -> io::Re
         }
     }
     if zero_all || next < survey.end {
-        cut(queue, next)?;
+        cut(queue, next, next < survey.end)?;
     }
     queue.reset(next, next, survey.min);
     Ok(next)
 }
 
-fn finish_written(queue: &QueueHandle, open: OpenQueue, walked: &WalkEnd) -> io::Result<i64> {
+fn finish_written(
+    queue: &QueueHandle,
+    open: OpenQueue,
+    walked: &WalkEnd,
+    log_min: i64,
+) -> io::Result<i64> {
     let (first, mut next) = (open.first, open.next);
     drop(open);
     let mut scan = UnitScan::new(queue);
@@ -348,13 +367,14 @@ fn finish_written(queue: &QueueHandle, open: OpenQueue, walked: &WalkEnd) -> io:
     {
         next += 1;
     }
-    cut(queue, next)?;
-    queue.reset(next, first, queue.first_in_files());
+    cut(queue, next, next < in_files)?;
+    let min = first_since(scan.low(), next, log_min, |offset| scan.unit(offset))?;
+    queue.reset(next, first, min);
     Ok(next)
 }
 
 /// Removes units from `next` on.
-fn cut(queue: &QueueHandle, next: i64) -> io::Result<()> {
+fn cut(queue: &QueueHandle, next: i64, is_synced: bool) -> io::Result<()> {
     let files = &queue.files;
     let at = byte_of(next);
     let base = files.base_of(at);
@@ -363,7 +383,12 @@ fn cut(queue: &QueueHandle, next: i64) -> io::Result<()> {
     }
     if files.bases().contains(&base) {
         files.set_end(at);
-        files.open_tail(base)?.zero_from(at - base)?;
+        let mut writer = files.open_tail(base)?;
+        writer.zero_from(at - base)?;
+        if is_synced {
+            // Else a power failure could bring back what was cut.
+            writer.segment().flush(at - base, files.segment_len())?;
+        }
     }
     Ok(())
 }

@@ -6,7 +6,9 @@ use std::sync::Arc;
 
 use super::Recovery;
 use crate::store::StoreError;
-use crate::store::consume_queue::{QueueHandle, Unit, UnitScan, is_address};
+use crate::store::consume_queue::{
+    QueueHandle, Unit, UnitScan, byte_of, first_since, is_address, offset_of,
+};
 
 /// What a queue holds.
 pub(super) struct Survey {
@@ -17,8 +19,19 @@ pub(super) struct Survey {
     pub(super) next: i64,
     /// Queue offset of the first unit whose record still exists.
     pub(super) min: i64,
-    /// Whether the last unit before the walk is that of its record.
+    /// Whether no file is missing, and the units at the ends of each, before the walk, are those of their records.
     pub(super) is_sound: bool,
+}
+
+/// What is seen of a queue without looking at the log.
+struct Look {
+    end: i64,
+    next: i64,
+    min: i64,
+    /// The units at the ends of its files before the walk, with their queue offsets.
+    probes: Vec<(i64, Unit)>,
+    /// Whether none of them, and no file between others, is missing.
+    is_whole: bool,
 }
 
 impl Recovery<'_> {
@@ -27,69 +40,67 @@ impl Recovery<'_> {
         let queues = self.queues.all();
         let mut surveys = Vec::with_capacity(queues.len());
         for queue in queues {
-            let surveyed = self.survey_queue(&queue, start.cast_signed());
-            let (end, next, min, last) =
-                surveyed.map_err(StoreError::io("read", queue.files.dir()))?;
-            let is_sound = match last {
-                Some((offset, unit)) => self.is_sound(&queue, offset, &unit, start)?,
-                None => true,
-            };
+            let look = self.look(&queue, start.cast_signed());
+            let look = look.map_err(StoreError::io("read", queue.files.dir()))?;
+            let mut is_sound = look.is_whole;
+            for (offset, unit) in &look.probes {
+                is_sound = is_sound && self.is_sound(&queue, *offset, unit, start)?;
+            }
             surveys.push(Survey {
                 queue,
-                end,
-                next,
-                min,
+                end: look.end,
+                next: look.next,
+                min: look.min,
                 is_sound,
             });
         }
         Ok(surveys)
     }
 
-    /// End, first offset of the walk, minimum, and the last unit before the walk.
-    #[expect(
-        clippy::type_complexity,
-        reason = "four offsets of one queue, taken apart at once"
-    )]
-    fn survey_queue(
-        &self,
-        queue: &QueueHandle,
-        start: i64,
-    ) -> io::Result<(i64, i64, i64, Option<(i64, Unit)>)> {
+    fn look(&self, queue: &QueueHandle, start: i64) -> io::Result<Look> {
         let mut scan = UnitScan::new(queue);
         let low = scan.low();
         let end = scan.end()?.max(low);
+        let mut look = Look {
+            end,
+            next: low,
+            min: low,
+            probes: Vec::new(),
+            is_whole: true,
+        };
         if end <= low {
-            return Ok((low, low, low, None));
+            return Ok(look);
         }
         let log_min = self.log.first().unwrap_or(0).cast_signed();
         let log_end = self.log.last().unwrap_or(0) + self.log.segment_len();
         let newest = scan.unit(end - 1)?;
         let is_before = |unit: &Unit| unit.is_filler() || unit.physical_offset < start;
-        let next = if newest.as_ref().is_some_and(is_before) {
+        look.next = if newest.as_ref().is_some_and(is_before) {
             end
         } else {
             scan.first_where(low, end, |unit| unit.is_none_or(|unit| !is_before(&unit)))?
         };
-        let min = if scan
-            .unit(low)?
-            .is_some_and(|unit| !unit.is_filler() && unit.physical_offset >= log_min)
-        {
-            low
-        } else {
-            scan.first_where(low, end, |unit| {
-                unit.is_some_and(|unit| !unit.is_filler() && unit.physical_offset >= log_min)
-            })?
-        };
+        look.min = first_since(low, end, log_min, |offset| scan.unit(offset))?;
         // Pointing behind everything is wrong whatever lies before.
         if newest.is_some_and(|unit| !unit.is_filler() && unit.end() > log_end.cast_signed()) {
-            return Ok((end, next, min, newest.map(|unit| (end - 1, unit))));
+            look.probes.extend(newest.map(|unit| (end - 1, unit)));
+            return Ok(look);
         }
-        let last = if next > low {
-            scan.unit(next - 1)?.map(|unit| (next - 1, unit))
-        } else {
-            None
-        };
-        Ok((end, next, min, last))
+        let len = queue.files.segment_len();
+        let mut expected = byte_of(low);
+        for base in queue.files.bases() {
+            look.is_whole &= base == expected;
+            expected = base + len;
+            let (first, last) = (offset_of(base), offset_of(base + len).min(look.next) - 1);
+            for offset in [first, last] {
+                if offset < look.next && last >= first {
+                    let unit = scan.unit(offset)?;
+                    look.is_whole &= unit.is_some();
+                    look.probes.extend(unit.map(|unit| (offset, unit)));
+                }
+            }
+        }
+        Ok(look)
     }
 
     /// Whether `unit`, at `offset` of the queue, is that of its record.

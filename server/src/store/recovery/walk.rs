@@ -13,6 +13,7 @@ use kerolox_protocol::message::record::{self, BLANK_BYTES, MIN_BYTES, RecordChec
 
 use crate::store::StoreError;
 use crate::store::disk::Segment;
+use crate::store::sabotage::{self, Sabotage};
 use crate::store::segments::SegmentFiles;
 
 /// Unit that a disk writes atomically, bytes.
@@ -45,6 +46,9 @@ pub(crate) enum Beyond {
     Cut,
     /// The end if no later record follows, else damage: only the process died, so everything written is there.
     Search,
+    /// As before, and the process was one of ours, whose records have a head only when they are whole: one with a damaged
+    /// body is no end.
+    Own,
 }
 
 /// Where a walk ended.
@@ -139,14 +143,19 @@ pub(crate) fn walk(
             (None, true) => skipped
                 .unwrap_or(base + len)
                 .min(bounds.trusted.max(position + 1)),
-            (None, false) => return Ok(walked),
+            (None, false) => match skipped.filter(|_| bounds.beyond == Beyond::Own) {
+                Some(skipped) => skipped,
+                None => return Ok(walked),
+            },
         };
         tracing::error!(
             from = position,
             to = resume,
             "the commit log is damaged; these records are lost"
         );
-        walked.damaged.push(position..resume);
+        if !sabotage::is(Sabotage::DamageUnreported) {
+            walked.damaged.push(position..resume);
+        }
         walked.end = resume;
     }
 }
@@ -170,9 +179,11 @@ fn judge<'a>(bytes: &'a [u8], position: u64, base: u64, bounds: &Bounds) -> Judg
     let Ok(record) = RecordView::parse(bytes) else {
         return Judged::Nothing;
     };
-    let is_intact = (!bounds.checks_bodies || record.is_body_intact())
+    let checks_place = !sabotage::is(Sabotage::PlaceUnchecked);
+    let checks_bodies = bounds.checks_bodies && !sabotage::is(Sabotage::BodyUnchecked);
+    let is_intact = (!checks_bodies || record.is_body_intact())
         && (!bounds.needs_crc || record::is_crc_intact(bytes) == Some(true));
-    if record.physical_offset != position.cast_signed() {
+    if checks_place && record.physical_offset != position.cast_signed() {
         Judged::Nothing
     } else if !is_intact {
         Judged::Skippable(record.size)
@@ -302,6 +313,9 @@ fn look(
 /// Whether part of the record never reached the disk although its body's CRC is right: a sector's share of the topic and
 /// properties that is all zero, or no store time.
 pub(crate) fn is_torn(record: &RecordView<'_>, at: u64) -> bool {
+    if sabotage::is(Sabotage::TornAccepted) {
+        return false;
+    }
     if record.store_timestamp <= 0 {
         return true;
     }
