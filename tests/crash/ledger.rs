@@ -13,6 +13,7 @@ use kerolox_protocol::header::pull::{
 };
 use kerolox_protocol::header::send::{SendMessageRequestHeaderV2, SendMessageResponseHeader};
 use kerolox_protocol::message::record;
+use kerolox_tests::numbered::{body, number};
 use kerolox_tests::wire::Connection;
 
 /// How many requests a sender has on the way.
@@ -20,25 +21,6 @@ const IN_FLIGHT: usize = 32;
 
 /// Queue and offset.
 pub(crate) type Place = (i32, i64);
-
-/// A body that says its number and carries a checksum of the rest; its length follows from the number.
-pub(crate) fn body(number: u64) -> Vec<u8> {
-    let mut random = fastrand::Rng::with_seed(number);
-    let length = random.usize(20..900);
-    let mut body = number.to_be_bytes().to_vec();
-    body.extend(std::iter::repeat_with(|| random.u8(..)).take(length));
-    let checksum = crc32fast::hash(&body);
-    body.extend(checksum.to_be_bytes());
-    body
-}
-
-/// The number of an undamaged body.
-pub(crate) fn number(bytes: &[u8]) -> Option<u64> {
-    let (content, checksum) = bytes.split_last_chunk::<4>()?;
-    let number = u64::from_be_bytes(*content.first_chunk::<8>()?);
-    let is_intact = crc32fast::hash(content) == u32::from_be_bytes(*checksum);
-    (is_intact && bytes == body(number)).then_some(number)
-}
 
 /// Sends numbers from `from` on, step `step`, to the queues of a topic in turn until the connection breaks, and
 /// passes on what the broker acknowledged.

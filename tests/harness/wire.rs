@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //! A blocking connection that sends one command at a time: for set-up and for checks below the clients.
 
+use std::collections::HashMap;
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpStream};
 use std::time::Duration;
@@ -16,6 +17,8 @@ use kerolox_protocol::header::route::GetRouteInfoRequestHeader;
 use crate::wait_for;
 
 const TIMEOUT: Duration = Duration::from_secs(10);
+/// How many requests [`Connection::request_all`] has on the way.
+const IN_FLIGHT: usize = 32;
 
 /// A TCP connection to a name server or broker.
 #[derive(Debug)]
@@ -83,6 +86,41 @@ impl Connection {
                 return Ok(got);
             }
         }
+    }
+
+    /// Sends many requests, some of them at once, and returns their responses in the order of the requests.
+    ///
+    /// # Errors
+    /// As [`Connection::receive`].
+    pub fn request_all(&mut self, requests: Vec<Command>) -> anyhow::Result<Vec<Command>> {
+        let mut responses: Vec<Option<Command>> = Vec::new();
+        responses.resize_with(requests.len(), || None);
+        let mut waiting = HashMap::new();
+        for (at, request) in requests.into_iter().enumerate() {
+            if waiting.len() == IN_FLIGHT {
+                self.receive_into(&mut waiting, &mut responses)?;
+            }
+            waiting.insert(self.send(request)?, at);
+        }
+        while !waiting.is_empty() {
+            self.receive_into(&mut waiting, &mut responses)?;
+        }
+        responses
+            .into_iter()
+            .map(|response| response.context("a request without response"))
+            .collect()
+    }
+
+    fn receive_into(
+        &mut self,
+        waiting: &mut HashMap<i32, usize>,
+        responses: &mut [Option<Command>],
+    ) -> anyhow::Result<()> {
+        let got = self.receive()?;
+        if let Some(at) = waiting.remove(&got.opaque).filter(|_| got.is_response()) {
+            responses[at] = Some(got);
+        }
+        Ok(())
     }
 
     /// As [`Connection::request`], and the response has to say SUCCESS.
