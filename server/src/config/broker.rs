@@ -74,6 +74,17 @@ keys! {
         /// Most messages of a pull, as far as the client asks for more.
         "maxTransferCountOnMessageInMemory" max_transfer_count_on_message_in_memory: usize = 32,
 
+        /// Messages can be found by key.
+        "messageIndexEnable" message_index_enable: bool = true,
+        /// Hash slots of an index file.
+        "maxHashSlotNum" max_hash_slot_num: u32 = 5_000_000,
+        /// Entries of an index file.
+        "maxIndexNum" max_index_num: u32 = 20_000_000,
+        /// Most messages of a query by key.
+        "maxMsgsNumBatch" max_msgs_num_batch: usize = 64,
+        /// Messages of a query by unique key.
+        "defaultQueryMaxNum" default_query_max_num: usize = 32,
+
         /// Topics come into being with their first message.
         "autoCreateTopicEnable" auto_create_topic_enable: bool = true,
         /// Groups come into being with their first member.
@@ -253,6 +264,10 @@ impl BrokerConfig {
             disk_max_used_space_ratio: self.disk_max_used_space_ratio,
             max_transfer_bytes_in_memory: self.max_transfer_bytes_on_message_in_memory,
             max_transfer_count_in_memory: self.max_transfer_count_on_message_in_memory,
+            message_index: self.message_index_enable,
+            max_hash_slot_num: self.max_hash_slot_num,
+            max_index_num: self.max_index_num,
+            max_msgs_num_batch: self.max_msgs_num_batch,
             ..StoreOptions::new(&self.store_path_root_dir)
         }
     }

@@ -5,12 +5,13 @@
 //!
 //! | offset | field | offset | field |
 //! |---|---|---|---|
-//! | 0 | physicMsgTimestamp | 48 | magic `KEROLOX1` |
+//! | 0 | physicMsgTimestamp | 48 | magic `KEROLOX2` |
 //! | 8 | logicsMsgTimestamp | 56 | flushed offset of the commit log |
 //! | 16 | indexMsgTimestamp | 64 | restart offset: queues hold everything before it |
 //! | 24 | masterFlushedOffset | 72 | copy of the field at 0 |
 //! | 32 | confirmPhyOffset | 80 | copy of the field at 8 |
-//! | 40 | logicsPhysicalOffset | 88 | CRC of bytes 48 to 87 |
+//! | 40 | logicsPhysicalOffset | 88 | run of the machine ([`Disk::boot_id`]) |
+//! | | | 96 | CRC of bytes 48 to 95 |
 //!
 //! The reference's timestamps are store times of messages; it restarts three seconds before the smaller one. Our offsets
 //! say the same exactly. If its broker has written since (the copies differ), or the CRC is wrong, they are ignored.
@@ -22,8 +23,8 @@ use super::StoreError;
 use super::disk::{Disk, OpenSegment};
 
 const LEN: u64 = 4096;
-const MAGIC: i64 = i64::from_be_bytes(*b"KEROLOX1");
-const FIELDS: usize = 12;
+const MAGIC: i64 = i64::from_be_bytes(*b"KEROLOX2");
+const FIELDS: usize = 13;
 
 /// What the checkpoint file says.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -51,6 +52,8 @@ pub(crate) struct Exact {
     pub(crate) flushed: u64,
     /// Everything before is in consume queues that are on disk.
     pub(crate) restart: u64,
+    /// The run of the machine in which it was written: in the same run everything written since is still there, too.
+    pub(crate) boot_id: u64,
 }
 
 impl Checkpoint {
@@ -77,6 +80,7 @@ impl Checkpoint {
             restart,
             self.physic_timestamp,
             self.logics_timestamp,
+            exact.boot_id.cast_signed(),
         ] {
             bytes.extend_from_slice(&field.to_be_bytes());
         }
@@ -93,7 +97,7 @@ impl Checkpoint {
         let is_current = field(6) == MAGIC
             && field(9) == field(0)
             && field(10) == field(1)
-            && field(11) == extension_crc(bytes);
+            && field(12) == extension_crc(bytes);
         let offset = |index| u64::try_from(field(index)).unwrap_or(0);
         Self {
             physic_timestamp: field(0),
@@ -105,13 +109,14 @@ impl Checkpoint {
             exact: is_current.then(|| Exact {
                 flushed: offset(7),
                 restart: offset(8),
+                boot_id: field(11).cast_unsigned(),
             }),
         }
     }
 }
 
 fn extension_crc(bytes: &[u8]) -> i64 {
-    i64::from(crc32fast::hash(bytes.get(48..88).unwrap_or_default()))
+    i64::from(crc32fast::hash(bytes.get(48..96).unwrap_or_default()))
 }
 
 /// The checkpoint file of a store.
@@ -157,6 +162,7 @@ mod tests {
         let exact = Some(Exact {
             flushed: 700,
             restart: 300,
+            boot_id: 9,
         });
         let checkpoint = Checkpoint {
             physic_timestamp: 5000,
@@ -170,7 +176,7 @@ mod tests {
         let mut bytes = checkpoint.encode();
         assert_eq!(Checkpoint::decode(&bytes), checkpoint);
         assert_eq!(checkpoint.min_timestamp(), 1000);
-        assert_eq!(Checkpoint::decode(&bytes[..90]).exact, None);
+        assert_eq!(Checkpoint::decode(&bytes[..98]).exact, None);
         assert_eq!(Checkpoint::decode(&[]), Checkpoint::default());
         bytes[7] ^= 1;
         assert_eq!(Checkpoint::decode(&bytes).exact, None);

@@ -65,6 +65,9 @@ impl MessageStore {
             for queue in self.queues.all() {
                 queue.files.unmap_idle();
             }
+            if let Some(index) = &self.index {
+                index.unmap_idle();
+            }
         }
         if now_ms < cleaner.next_ms {
             return;
@@ -122,6 +125,9 @@ impl MessageStore {
             );
             for queue in self.queues.all() {
                 queue.remove_expired(self.commit_log_min())?;
+            }
+            if let Some(index) = &self.index {
+                index.remove_expired(self.commit_log_min())?;
             }
         }
         Ok(())

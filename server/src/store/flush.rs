@@ -16,6 +16,13 @@ const LEAST_QUEUE_BYTES: u64 = 2 * 4096;
 const THOROUGH_INTERVAL_MS: i64 = 10_000;
 /// after this many bytes of commit log: they bound what recovery reads.
 const THOROUGH_BYTES: u64 = 64 << 20;
+/// Records that are read into the index at a time.
+const INDEX_STEP: u64 = 4096;
+/// How far the checkpoint's index time runs ahead of the index while the store is open, milliseconds.
+///
+/// After a crash the reference deletes index files with younger entries. Ours survive a killed process, and are written
+/// more often than the checkpoint.
+const INDEX_AHEAD_MS: i64 = 60_000;
 /// Between checkpoints, milliseconds.
 const CHECKPOINT_INTERVAL_MS: i64 = 1000;
 
@@ -79,6 +86,9 @@ impl MessageStore {
             report = self.flush_log(&mut background).ok();
         }
         self.log.prepare_ahead();
+        if let Some(index) = &self.index {
+            while index.catch_up_or_log(&self.log.files, self.visible_end(), INDEX_STEP) {}
+        }
         if now_ms - background.queue_flush_ms >= self.options.flush_interval_consume_queue_ms {
             background.queue_flush_ms = now_ms;
             let is_thorough = now_ms - background.thorough_ms >= THOROUGH_INTERVAL_MS
@@ -183,10 +193,34 @@ impl MessageStore {
         Ok(())
     }
 
+    /// Writes the checkpoint now.
+    pub(crate) fn save_checkpoint(&self) -> Result<(), StoreError> {
+        self.write_checkpoint(&mut self.background.lock())
+    }
+
     fn write_checkpoint(&self, background: &mut Background) -> Result<(), StoreError> {
         let flushed = self.log.flushed();
         let restart = background.restart.min(flushed);
-        background.checkpoint.exact = Some(Exact { flushed, restart });
+        if let Some(index) = &self.index {
+            let checkpoint = &mut background.checkpoint;
+            let (time, _) = index.end();
+            checkpoint.index_timestamp = time
+                + if self.is_closed.load(Ordering::Acquire) {
+                    0
+                } else {
+                    INDEX_AHEAD_MS
+                };
+            // The reference reads the keys again from the smallest of these times on.
+            if index.indexed() < flushed {
+                checkpoint.logics_timestamp =
+                    checkpoint.logics_timestamp.min(index.last_timestamp());
+            }
+        }
+        background.checkpoint.exact = Some(Exact {
+            flushed,
+            restart,
+            boot_id: self.boot_id,
+        });
         if background.written != Some(background.checkpoint) {
             self.checkpoint.write(&background.checkpoint)?;
             background.written = Some(background.checkpoint);
@@ -199,6 +233,10 @@ impl MessageStore {
         let mut background = self.background.lock();
         self.flush_log(&mut background)?;
         self.flush_queues(&mut background, true)?;
+        if let Some(index) = &self.index {
+            while index.catch_up(&self.log.files, self.log.written(), INDEX_STEP)? {}
+            index.flush()?;
+        }
         self.write_checkpoint(&mut background)?;
         let discarded = self.log.discard_next();
         discarded.map_err(StoreError::io("remove a segment of", self.log.files.dir()))

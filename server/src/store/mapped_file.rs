@@ -4,7 +4,7 @@
 //! Invariants that make it sound:
 //! - bytes below `readable` are never written through this mapping again; shared slices are handed out only there;
 //! - bytes at or above `readable` are written only by the one [`MappedWriter`] of the mapping, which takes `&mut self`,
-//!   and no slice of them exists;
+//!   and no slice of them exists but those that borrow this writer;
 //! - `readable` is raised with `Release` after the bytes were written and read with `Acquire` before they are read.
 //!
 //! What can not be excluded from here: another process that truncates the file. The store's lock keeps other brokers
@@ -167,6 +167,18 @@ impl MappedWriter {
             );
         }
         Ok(())
+    }
+
+    /// Any bytes of the file.
+    pub(crate) fn peek(&self, offset: u64, len: usize) -> Option<&[u8]> {
+        let end = offset.checked_add(len as u64)?;
+        if end > self.file.len() {
+            return None;
+        }
+        let offset = usize::try_from(offset).ok()?;
+        // SAFETY: the range lies inside the mapping, which lives as long as self. Above `readable` only this writer
+        // writes, which needs `&mut self` and so waits for the end of the borrow; below it nobody does.
+        Some(unsafe { std::slice::from_raw_parts(self.file.map.as_ptr().add(offset), len) })
     }
 
     /// Raises the readable mark.

@@ -23,6 +23,7 @@ mod error;
 mod flush;
 mod get;
 mod index;
+mod key_query;
 mod lock;
 mod mapped_file;
 mod options;
@@ -32,7 +33,7 @@ mod segments;
 mod signal;
 mod thread;
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
@@ -46,6 +47,7 @@ use commit_log::{CommitLog, Limits};
 use consume_queue::QueueTable;
 use disk::Disk;
 use flush::Background;
+use index::{LoadedIndex, MessageIndex, Shape, Survived};
 use lock::StoreLock;
 use recovery::Recovery;
 use segments::SegmentFiles;
@@ -56,6 +58,7 @@ pub use consume_queue::QueueHandle;
 pub use error::{AppendError, StoreError};
 pub use flush::FlushReport;
 pub use get::{GetResult, GetStatus};
+pub use key_query::KeyQuery;
 pub use options::{Flush, StoreOptions};
 pub use query::{Boundary, Figures};
 pub use recovery::RecoveryReport;
@@ -68,7 +71,11 @@ pub struct MessageStore {
     clock: Arc<dyn Clock>,
     log: CommitLog,
     queues: QueueTable,
+    /// `None` with `messageIndexEnable=false`.
+    index: Option<MessageIndex>,
     checkpoint: CheckpointFile,
+    /// This run of the machine.
+    boot_id: u64,
     background: Mutex<Background>,
     cleaner: Mutex<Cleaner>,
     /// Wakes the background thread.
@@ -120,18 +127,34 @@ impl MessageStore {
             options.consume_queue_len(),
         )
         .map_err(StoreError::io("list", &queues_dir))?;
+        let (index, removed_index) = Self::load_index(&options, &disk)?;
         let checkpoint = CheckpointFile::new(Arc::clone(&disk), root.join("checkpoint"));
         let last_checkpoint = checkpoint.read();
-        let recovered = Recovery {
+        let boot_id = disk.boot_id();
+        let mut recovered = Recovery {
             options: &options,
             log: &files,
             queues: &loaded.table,
             checkpoint: last_checkpoint,
             is_after_crash: lock.is_after_crash,
+            boot_id,
             removed_queues: loaded.removed,
         }
         .run()?;
 
+        recovered.report.rebuilt_index = removed_index;
+        if let Some(index) = &index {
+            let is_own = last_checkpoint
+                .exact
+                .is_some_and(|exact| exact.boot_id == boot_id);
+            let survived = match last_checkpoint.exact {
+                _ if !lock.is_after_crash || is_own => Survived::All,
+                Some(_) => Survived::AllButNewest,
+                None => Survived::Until(last_checkpoint.index_timestamp),
+            };
+            let removed = index.settle(&files, recovered.walked.end, survived)?;
+            recovered.report.rebuilt_index.extend(removed);
+        }
         let walked = &recovered.walked;
         let log = CommitLog::start(files, walked.end, recovered.flushed, walked.last_timestamp)
             .map_err(StoreError::io("open a segment of", &log_dir))?;
@@ -149,18 +172,40 @@ impl MessageStore {
             is_closed: AtomicBool::new(false),
             lock: Mutex::new(Some(lock)),
             queues: loaded.table,
+            index,
             options,
             disk,
             clock,
             log,
             checkpoint,
+            boot_id,
         };
         store.correct_min_offsets()?;
         if store.options.flush == Flush::Sync {
             // What recovery found becomes visible now, so it must be on disk.
             store.log.flush_to(store.log.written())?;
         }
+        // Says in which run of the machine the store is written, before anything is.
+        store.save_checkpoint()?;
         Ok((Arc::new(store), recovered.report))
+    }
+
+    fn load_index(
+        options: &StoreOptions,
+        disk: &Arc<dyn Disk>,
+    ) -> Result<(Option<MessageIndex>, Vec<PathBuf>), StoreError> {
+        if !options.message_index {
+            return Ok((None, Vec::new()));
+        }
+        let dir = options.root_dir.join("index");
+        let shape = Shape {
+            slots: options.max_hash_slot_num,
+            entries: options.max_index_num,
+        };
+        let LoadedIndex { index, removed } =
+            MessageIndex::load(Arc::clone(disk), dir.clone(), shape)
+                .map_err(StoreError::io("read", &dir))?;
+        Ok((Some(index), removed))
     }
 
     /// The queue, to append to or read from; made if it is not there (its files appear with its first message).

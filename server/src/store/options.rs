@@ -65,6 +65,14 @@ pub struct StoreOptions {
     pub access_message_in_memory_max_ratio: u64,
     /// Most consume-queue bytes one read examines (`maxFilterMessageSize`).
     pub max_filter_message_size: usize,
+    /// Whether messages can be found by key (`messageIndexEnable`).
+    pub message_index: bool,
+    /// Hash slots of an index file (`maxHashSlotNum`).
+    pub max_hash_slot_num: u32,
+    /// Entries of an index file (`maxIndexNum`).
+    pub max_index_num: u32,
+    /// Most messages one query by key returns (`maxMsgsNumBatch`).
+    pub max_msgs_num_batch: usize,
 }
 
 /// The reference's delay levels: `1s 5s 10s 30s 1m 2m 3m 4m 5m 6m 7m 8m 9m 10m 20m 30m 1h 2h`.
@@ -102,6 +110,10 @@ impl StoreOptions {
             max_transfer_count_in_disk: 8,
             access_message_in_memory_max_ratio: 40,
             max_filter_message_size: 16_000,
+            message_index: true,
+            max_hash_slot_num: 5_000_000,
+            max_index_num: 20_000_000,
+            max_msgs_num_batch: 64,
         }
     }
 
@@ -146,6 +158,20 @@ impl StoreOptions {
                 value: self.consume_queue_file_size,
                 allowed: "20 to 2147483627 bytes",
             });
+        }
+        // 8 GiB at most.
+        const MAX_INDEX: u32 = 400_000_000;
+        for (key, value) in [
+            ("maxHashSlotNum", self.max_hash_slot_num),
+            ("maxIndexNum", self.max_index_num),
+        ] {
+            if !(2..=MAX_INDEX).contains(&value) {
+                return Err(StoreError::Option {
+                    key,
+                    value: value.into(),
+                    allowed: "2 to 400000000",
+                });
+            }
         }
         Ok(())
     }

@@ -140,8 +140,14 @@ impl CommitLog {
             position += entry.range.len() as u64;
             queue_offset += i64::from(entry.is_queued);
         }
-        let bytes = arena.get(from..to).unwrap_or_default();
-        let copied = copy(tail, start, bytes).and_then(|()| {
+        let mut at = start;
+        let copied = group.iter().try_for_each(|entry| {
+            let bytes = arena.get(entry.range.clone()).unwrap_or_default();
+            let place = at;
+            at += bytes.len() as u64;
+            copy(tail, place, bytes)
+        });
+        let copied = copied.and_then(|()| {
             tail.position = position;
             tail.writer.publish(position - tail.base);
             let mut at = start.cast_signed();
@@ -171,7 +177,7 @@ impl CommitLog {
     }
 }
 
-/// Copies records to the end of the log, the head of the first one last.
+/// Copies a record to the log, its head last: of a batch that is cut short only whole records are there, the first ones.
 fn copy(tail: &mut Tail, start: u64, bytes: &[u8]) -> std::io::Result<()> {
     let at = start - tail.base;
     let (head, body) = bytes

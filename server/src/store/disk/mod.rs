@@ -168,6 +168,8 @@ pub trait SegmentWriter: Send {
     /// # Errors
     /// `InvalidInput` if the range lies outside the segment or below the mark; on a simulated disk also injected faults.
     fn write(&mut self, offset: u64, bytes: &[u8]) -> io::Result<()>;
+    /// Bytes anywhere in the segment, as nobody else writes; `None` beyond its end.
+    fn peek(&self, offset: u64, len: usize) -> Option<Cow<'_, [u8]>>;
     /// Raises the readable mark to `to`; a lower value changes nothing.
     fn publish(&mut self, to: u64);
     /// Makes everything from `from` to the end zero, giving its space back.

@@ -267,6 +267,10 @@ impl SegmentWriter for RealWriter {
         self.writer.write(offset, bytes)
     }
 
+    fn peek(&self, offset: u64, len: usize) -> Option<Cow<'_, [u8]>> {
+        self.writer.peek(offset, len).map(Cow::Borrowed)
+    }
+
     fn publish(&mut self, to: u64) {
         self.writer.publish(to);
     }

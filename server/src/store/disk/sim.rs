@@ -477,6 +477,13 @@ impl SegmentWriter for SimWriter {
         Ok(())
     }
 
+    fn peek(&self, offset: u64, len: usize) -> Option<Cow<'_, [u8]>> {
+        let offset = usize::try_from(offset).ok()?;
+        let content = self.segment.content.lock();
+        let bytes = content.seen.get(offset..offset.checked_add(len)?)?;
+        Some(Cow::Owned(bytes.to_vec()))
+    }
+
     fn publish(&mut self, to: u64) {
         self.segment
             .readable

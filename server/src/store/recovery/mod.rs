@@ -14,7 +14,7 @@
 mod rebuild;
 mod walk;
 
-use std::ops::Range;
+use std::ops::{ControlFlow, Range};
 use std::path::PathBuf;
 use std::sync::Arc;
 
@@ -25,7 +25,7 @@ use super::consume_queue::{QueueHandle, QueueTable, Unit};
 use super::segments::SegmentFiles;
 use super::{StoreError, StoreOptions};
 use rebuild::Rebuild;
-pub(crate) use walk::WalkEnd;
+pub(crate) use walk::{Beyond, Bounds, WalkEnd, walk};
 
 /// What recovery found and did.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -42,6 +42,8 @@ pub struct RecoveryReport {
     pub damaged: Vec<Range<i64>>,
     /// Consume queues that were missing, cut or wrong and were rebuilt.
     pub rebuilt_queues: Vec<PathBuf>,
+    /// Index files that were cut or wrong and are made again while the store serves.
+    pub rebuilt_index: Vec<PathBuf>,
     /// Commit-log segments behind the end that were removed.
     pub removed_segments: usize,
 }
@@ -63,6 +65,8 @@ pub(crate) struct Recovery<'a> {
     pub(crate) queues: &'a QueueTable,
     pub(crate) checkpoint: Checkpoint,
     pub(crate) is_after_crash: bool,
+    /// This run of the machine.
+    pub(crate) boot_id: u64,
     /// Queues that loading had to remove.
     pub(crate) removed_queues: Vec<PathBuf>,
 }
@@ -103,14 +107,25 @@ impl Recovery<'_> {
         }
 
         let flushed = exact.map_or(0, |exact| exact.flushed);
-        let (mut rebuild, mut walked) = self.rebuild(start, flushed)?;
+        let is_power_lost = exact.is_some_and(|exact| exact.boot_id != self.boot_id);
+        let bounds = |start| Bounds {
+            start,
+            trusted: flushed,
+            beyond: if is_power_lost {
+                Beyond::Cut
+            } else {
+                Beyond::Search
+            },
+            checks_bodies: true,
+        };
+        let (mut rebuild, mut walked) = self.rebuild(bounds(start))?;
         if rebuild.has_holes() && start > first {
             tracing::warn!(
                 "consume queues are incomplete; they are rebuilt from the beginning of the log"
             );
             rebuild.abandon();
             start = first;
-            (rebuild, walked) = self.rebuild(start, flushed)?;
+            (rebuild, walked) = self.rebuild(bounds(start))?;
         }
         rebuild.finish(start, &walked, self.is_after_crash)?;
         let removed_segments = self.cut_log(walked.end)?;
@@ -122,6 +137,7 @@ impl Recovery<'_> {
             records: walked.records,
             damaged: walked.damaged.iter().map(signed).collect(),
             rebuilt_queues,
+            rebuilt_index: Vec::new(),
             removed_segments,
         };
         let on_disk = if self.is_after_crash {
@@ -137,11 +153,14 @@ impl Recovery<'_> {
         })
     }
 
-    /// Walks the log from `start` and writes the units of its records.
-    fn rebuild(&self, start: u64, flushed: u64) -> Result<(Rebuild<'_>, WalkEnd), StoreError> {
+    /// Walks the log and writes the units of its records.
+    fn rebuild(&self, bounds: Bounds) -> Result<(Rebuild<'_>, WalkEnd), StoreError> {
         let mut rebuild = Rebuild::new(self.options, self.queues);
-        let mut add = |offset, record: &RecordView<'_>| rebuild.add(offset, record);
-        let walked = walk::walk(self.log, start, flushed, &mut add)?;
+        let mut add = |offset, record: &RecordView<'_>| {
+            rebuild.add(offset, record)?;
+            Ok(ControlFlow::Continue(()))
+        };
+        let walked = walk::walk(self.log, &bounds, &mut add)?;
         Ok((rebuild, walked))
     }
 

@@ -2,10 +2,12 @@
 //! Walking the commit log record by record (store.md 6.2).
 //!
 //! Two kinds of damage must be told apart. Behind the last sync, anything may be missing after a power failure: the log
-//! ends at the first record that is not whole. Before it, everything was on disk once, so damage is rot: it costs the
-//! records it hits, the walk goes on at the next record, found by its magic and its own offset.
+//! ends at the first record that is not whole. Before it, and everywhere if only the process died, everything was
+//! there once, so damage is rot: it costs the records it hits, the walk goes on at the next record, found by its magic
+//! and its own offset.
 
-use std::ops::Range;
+use std::ops::{ControlFlow, Range};
+use std::sync::Arc;
 
 use kerolox_protocol::message::record::{self, BLANK_BYTES, MIN_BYTES, RecordCheck, RecordView};
 
@@ -17,6 +19,31 @@ use crate::store::segments::SegmentFiles;
 const SECTOR: u64 = 512;
 /// Bytes that are searched for the next record at a time.
 const SEARCH_STEP: u64 = 64 * 1024;
+
+/// Records may be found again this far behind an unreadable place that was perhaps never written.
+const SEARCH_AHEAD: u64 = 8 << 20;
+
+/// Where to walk, and how far to believe what is there.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Bounds {
+    /// Offset of the first record.
+    pub(crate) start: u64,
+    /// Everything before was on disk once: what can not be read there is damage.
+    pub(crate) trusted: u64,
+    /// What an unreadable place at `trusted` or later means.
+    pub(crate) beyond: Beyond,
+    /// Whether the bodies' CRCs are compared.
+    pub(crate) checks_bodies: bool,
+}
+
+/// What an unreadable place means where it is not known whether the disk ever had the bytes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Beyond {
+    /// The end: the machine lost power, and pages went to the disk in any order.
+    Cut,
+    /// The end if no later record follows, else damage: only the process died, so everything written is there.
+    Search,
+}
 
 /// Where a walk ended.
 #[derive(Debug, Default)]
@@ -33,48 +60,42 @@ pub(crate) struct WalkEnd {
     pub(crate) damaged: Vec<Range<u64>>,
 }
 
-/// Visits the records from `start` on. Everything before `flushed` was on disk once.
+/// Visits records in order until the log ends or `visit` says [`ControlFlow::Break`], after the record that it saw.
 pub(crate) fn walk(
     files: &SegmentFiles,
-    start: u64,
-    flushed: u64,
-    visit: &mut dyn FnMut(u64, &RecordView<'_>) -> Result<(), StoreError>,
+    bounds: &Bounds,
+    visit: &mut dyn FnMut(u64, &RecordView<'_>) -> Result<ControlFlow<()>, StoreError>,
 ) -> Result<WalkEnd, StoreError> {
     let len = files.segment_len();
     let mut walked = WalkEnd {
-        end: start,
+        end: bounds.start,
         ..WalkEnd::default()
     };
     loop {
         let position = walked.end;
-        let found = files
-            .segment(position)
-            .map_err(StoreError::io("open a segment of", files.dir()))?;
-        let Some((base, segment)) = found else {
-            return Ok(walked);
+        let base = files.base_of(position);
+        let found = open(files, position)?;
+        let seen = match &found {
+            Some(segment) => look(segment.as_ref(), position - base, len, |bytes| {
+                let record = match judge(bytes, position, base, bounds) {
+                    Judged::Record(record) => record,
+                    Judged::Skippable(size) => return Ok(Seen::Skippable(size)),
+                    Judged::Nothing => return Ok(Seen::Nothing),
+                };
+                let flow = visit(position, &record)?;
+                walked.records += 1;
+                walked.last_timestamp = walked.last_timestamp.max(record.store_timestamp);
+                walked.last_record = Some(position);
+                Ok(Seen::Record(record.size, flow))
+            })?,
+            None => Seen::Nothing,
         };
-        let at = position - base;
-        let resume = match look(segment.as_ref(), at, len, |bytes| {
-            match record::check(bytes) {
-                RecordCheck::Record(record)
-                    if record.physical_offset == position.cast_signed()
-                        && (position < flushed || !is_torn(&record, at)) =>
-                {
-                    visit(position, &record)?;
-                    walked.records += 1;
-                    walked.last_timestamp = walked.last_timestamp.max(record.store_timestamp);
-                    walked.last_record = Some(position);
-                    Ok(Seen::Record(record.size))
-                }
-                // The head is right, so the length is too.
-                RecordCheck::Damaged {
-                    size: Some(size), ..
-                } if is_own(bytes, position) => Ok(Seen::Skippable(size)),
-                _ => Ok(Seen::Nothing),
-            }
-        })? {
-            Seen::Record(size) => {
+        let skipped = match seen {
+            Seen::Record(size, flow) => {
                 walked.end = position + size as u64;
+                if flow.is_break() {
+                    return Ok(walked);
+                }
                 continue;
             }
             Seen::Blank => {
@@ -84,15 +105,25 @@ pub(crate) fn walk(
             Seen::Skippable(size) => Some(position + size as u64),
             Seen::Nothing => None,
         };
-        if position >= flushed {
+        let is_trusted = position < bounds.trusted;
+        if !is_trusted && bounds.beyond == Beyond::Cut {
             return Ok(walked);
         }
-        let segment_end = (base + len).min(flushed);
-        let resume = resume
-            .or_else(|| {
-                find_record(segment.as_ref(), base, at + 1, segment_end - base).map(|at| base + at)
-            })
-            .unwrap_or(segment_end);
+        let search = Search {
+            files,
+            bounds,
+            after: walked.last_timestamp,
+            position,
+            skipped,
+        };
+        let resume = match (search.run()?, is_trusted) {
+            (Some(resume), _) => resume,
+            // Nothing more is there at all, but there was.
+            (None, true) => skipped
+                .unwrap_or(base + len)
+                .min(bounds.trusted.max(position + 1)),
+            (None, false) => return Ok(walked),
+        };
         tracing::error!(
             from = position,
             to = resume,
@@ -103,8 +134,119 @@ pub(crate) fn walk(
     }
 }
 
+fn open(files: &SegmentFiles, offset: u64) -> Result<Option<Arc<dyn Segment>>, StoreError> {
+    let found = files
+        .segment(offset)
+        .map_err(StoreError::io("open a segment of", files.dir()))?;
+    Ok(found.map(|(_, segment)| segment))
+}
+
+enum Judged<'a> {
+    Record(RecordView<'a>),
+    /// The head is right, so the length is too.
+    Skippable(usize),
+    Nothing,
+}
+
+/// What stands at `position`, whose bytes begin with a record's size.
+fn judge<'a>(bytes: &'a [u8], position: u64, base: u64, bounds: &Bounds) -> Judged<'a> {
+    let Ok(record) = RecordView::parse(bytes) else {
+        return Judged::Nothing;
+    };
+    if record.physical_offset != position.cast_signed() {
+        Judged::Nothing
+    } else if bounds.checks_bodies && !record.is_body_intact() {
+        Judged::Skippable(record.size)
+    } else if position >= bounds.trusted && is_torn(&record, position - base) {
+        Judged::Nothing
+    } else {
+        Judged::Record(record)
+    }
+}
+
+/// The search for the next record behind an unreadable place.
+struct Search<'a> {
+    files: &'a SegmentFiles,
+    bounds: &'a Bounds,
+    /// Store timestamp of the last record before: later ones are not older. What is older was written before the log
+    /// was once cut here, and is no part of it any more.
+    after: i64,
+    position: u64,
+    /// Where the next record begins if only the body of this one is damaged.
+    skipped: Option<u64>,
+}
+
+impl Search<'_> {
+    fn run(&self) -> Result<Option<u64>, StoreError> {
+        let len = self.files.segment_len();
+        let base = self.files.base_of(self.position);
+        let is_trusted = self.position < self.bounds.trusted;
+        if let Some(segment) = open(self.files, self.position)? {
+            if let Some(skipped) = self.skipped.filter(|skipped| *skipped < base + len)
+                && (is_trusted || self.is_next(segment.as_ref(), base, skipped - base))
+            {
+                return Ok(Some(skipped));
+            }
+            let from = self.position + 1 - base;
+            let to = if is_trusted {
+                len
+            } else {
+                len.min(from + SEARCH_AHEAD)
+            };
+            if let Some(at) = self.find(segment.as_ref(), base, from, to) {
+                return Ok(Some(base + at));
+            }
+            if to < len {
+                return Ok(None);
+            }
+        }
+        // The next segment that exists: there may be a hole in the log.
+        let next = self.files.bases().into_iter().find(|later| *later > base);
+        let Some(next) = next else { return Ok(None) };
+        let Some(segment) = open(self.files, next)? else {
+            return Ok(None);
+        };
+        let is_next = next < self.bounds.trusted || self.is_next(segment.as_ref(), next, 0);
+        Ok(is_next.then_some(next))
+    }
+
+    /// Place in the segment of the next intact record whose magic is in `from .. to` and that lies where it says.
+    fn find(&self, segment: &dyn Segment, base: u64, mut from: u64, to: u64) -> Option<u64> {
+        while from < to {
+            let step = usize::try_from((to - from).min(SEARCH_STEP)).ok()?;
+            let window = segment.view(from, step)?;
+            // Magics of both versions begin with the same three bytes.
+            for index in memchr::memmem::find_iter(&window, &record::MAGIC_V1.to_be_bytes()[..3]) {
+                let Some(at) = (from + index as u64).checked_sub(4) else {
+                    continue;
+                };
+                if self.is_next(segment, base, at) {
+                    return Some(at);
+                }
+            }
+            // The last bytes may begin a magic that the next window completes.
+            from += (step.max(4) - 3) as u64;
+        }
+        None
+    }
+
+    /// Whether an intact record lies at `at` that can follow those before the damage, or the blank that ends a segment.
+    fn is_next(&self, segment: &dyn Segment, base: u64, at: u64) -> bool {
+        let len = segment.len();
+        let seen = look(segment, at, len, |bytes| {
+            Ok(match judge(bytes, base + at, base, self.bounds) {
+                Judged::Record(record) if record.store_timestamp >= self.after => {
+                    Seen::Record(record.size, ControlFlow::Continue(()))
+                }
+                _ => Seen::Nothing,
+            })
+        });
+        matches!(seen, Ok(Seen::Record(..) | Seen::Blank))
+    }
+}
+
 enum Seen {
-    Record(usize),
+    Record(usize, ControlFlow<()>),
     Blank,
     /// A record whose body is damaged, and its size.
     Skippable(usize),
@@ -121,8 +263,9 @@ fn look(
     let Some(head) = segment.view(at, BLANK_BYTES) else {
         return Ok(Seen::Nothing);
     };
-    if let RecordCheck::Blank { .. } = record::check(&head) {
-        return Ok(Seen::Blank);
+    if let RecordCheck::Blank { size } = record::check(&head) {
+        let is_rest = at + size as u64 == len;
+        return Ok(if is_rest { Seen::Blank } else { Seen::Nothing });
     }
     let size = head
         .first_chunk()
@@ -135,10 +278,6 @@ fn look(
         Some(bytes) => judge(&bytes),
         None => Ok(Seen::Nothing),
     }
-}
-
-fn is_own(bytes: &[u8], position: u64) -> bool {
-    RecordView::parse(bytes).is_ok_and(|record| record.physical_offset == position.cast_signed())
 }
 
 /// Whether part of the record never reached the disk although its body's CRC is right: a sector's share of the topic and
@@ -158,38 +297,4 @@ fn is_torn(record: &RecordView<'_>, at: u64) -> bool {
             let mut shares = std::iter::once(first).chain(rest.chunks(SECTOR as usize));
             shares.any(|share| !share.is_empty() && share.iter().all(|byte| *byte == 0))
         })
-}
-
-/// Place in the segment of the next consistent record whose magic is in `from .. to` and that lies where it says.
-fn find_record(segment: &dyn Segment, base: u64, mut from: u64, to: u64) -> Option<u64> {
-    let len = segment.len();
-    while from < to {
-        let step = usize::try_from((to - from).min(SEARCH_STEP)).ok()?;
-        let window = segment.view(from, step)?;
-        for (index, four) in window.windows(4).enumerate() {
-            let magic = i32::from_be_bytes(*four.first_chunk()?);
-            if magic != record::MAGIC_V1 && magic != record::MAGIC_V2 {
-                continue;
-            }
-            let Some(at) = (from + index as u64).checked_sub(4) else {
-                continue;
-            };
-            let size = segment
-                .view(at, 4)
-                .and_then(|head| Some(i32::from_be_bytes(*head.first_chunk()?)));
-            let size = usize::try_from(size.unwrap_or(0)).unwrap_or(0);
-            if at + size as u64 > len {
-                continue;
-            }
-            let is_record = segment
-                .view(at, size)
-                .is_some_and(|bytes| is_own(&bytes, base + at));
-            if is_record {
-                return Some(at);
-            }
-        }
-        // The last three bytes may begin a magic that the next window completes.
-        from += (step.max(4) - 3) as u64;
-    }
-    None
 }

@@ -35,6 +35,8 @@ impl Run {
         let options = StoreOptions {
             commit_log_file_size: LOG,
             consume_queue_file_size: 400,
+            max_hash_slot_num: 32,
+            max_index_num: 300,
             flush,
             ..StoreOptions::new("/store")
         };

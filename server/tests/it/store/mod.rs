@@ -2,6 +2,7 @@
 //! The store on the real disk and on the reference's files.
 
 mod golden;
+mod index;
 mod real;
 mod tar;
 

@@ -1,0 +1,289 @@
+// SPDX-License-Identifier: Apache-2.0
+//! One index file: inserting and searching entries (store.md 3.5, 3.6).
+//!
+//! The bytes are written in an order that a killed process can not spoil: the entry, the count that includes it, the
+//! slot that points to it, the end fields. A record whose end fields are missing is simply inserted again.
+
+use std::io;
+use std::path::{Path, PathBuf};
+
+use super::layout::{ENTRY_BYTES, Entry, HEADER_BYTES, Header, SLOT_BYTES, Shape};
+use crate::store::disk::{Disk, OpenSegment, SegmentWriter};
+
+/// Space for entries that is reserved at a time, bytes.
+const RESERVE_STEP: u64 = 4 << 20;
+
+/// A file of the index. It is mapped when it is first needed.
+pub(super) struct IndexFile {
+    path: PathBuf,
+    shape: Shape,
+    pub(super) header: Header,
+    open: Option<Box<dyn SegmentWriter>>,
+    /// Byte up to which space is reserved.
+    reserved: u64,
+    /// Everything inserted is on disk.
+    pub(super) is_flushed: bool,
+    /// Used since the last [`IndexFile::close_if_idle`].
+    is_used: bool,
+}
+
+/// What a search looks for.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Search {
+    pub(super) key_hash: i32,
+    pub(super) begin_ms: i64,
+    pub(super) end_ms: i64,
+}
+
+impl IndexFile {
+    /// Creates the file; its header's end fields continue those of the file before.
+    pub(super) fn create(
+        disk: &dyn Disk,
+        path: PathBuf,
+        shape: Shape,
+        before: Header,
+    ) -> io::Result<Self> {
+        let mut writer = disk.open_segment(&path, open(shape, true))?;
+        let entries_at = shape.entry_at(0);
+        let reserved = (entries_at + RESERVE_STEP).min(shape.file_len());
+        let header = Header {
+            begin_timestamp: before.end_timestamp,
+            end_timestamp: before.end_timestamp,
+            begin_offset: before.end_offset,
+            end_offset: before.end_offset,
+            used_slots: 0,
+            count: 1,
+        };
+        let begun = writer
+            .segment()
+            .reserve(0, reserved)
+            .and_then(|()| writer.write(0, &header.encode()));
+        if let Err(error) = begun {
+            // Not worth an error of its own: the next start finds a file without entries.
+            disk.remove_file(&path).unwrap_or(());
+            return Err(error);
+        }
+        Ok(Self {
+            path,
+            shape,
+            header,
+            open: Some(writer),
+            reserved,
+            is_flushed: false,
+            is_used: true,
+        })
+    }
+
+    /// Takes a file that is there, whose length must be the shape's.
+    pub(super) fn load(disk: &dyn Disk, path: PathBuf, shape: Shape) -> io::Result<Self> {
+        let mut bytes = [0; HEADER_BYTES as usize];
+        disk.open_read(&path)?.read_at(0, &mut bytes)?;
+        let header = Header::decode(&bytes).unwrap_or_default();
+        Ok(Self {
+            path,
+            shape,
+            header,
+            open: None,
+            reserved: 0,
+            is_flushed: true,
+            is_used: false,
+        })
+    }
+
+    pub(super) fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// Whether there is no entry.
+    pub(super) fn is_empty(&self) -> bool {
+        self.header.count <= 1
+    }
+
+    /// Whether no entry fits any more.
+    pub(super) fn is_full(&self) -> bool {
+        self.header.count >= self.shape.entries
+    }
+
+    /// Whether the header can be one of this shape.
+    pub(super) fn is_plausible(&self) -> bool {
+        let header = &self.header;
+        header.count <= self.shape.entries
+            && header.begin_offset >= 0
+            && header.begin_offset <= header.end_offset
+            && header.begin_timestamp >= 0
+            && (0..=i64::from(self.shape.slots)).contains(&header.used_slots.into())
+    }
+
+    /// Adds a key of the record at `offset`.
+    ///
+    /// # Errors
+    /// Nothing was added; `StorageFull` if there is no space for the entry.
+    pub(super) fn insert(
+        &mut self,
+        disk: &dyn Disk,
+        key_hash: i32,
+        offset: i64,
+        timestamp: i64,
+    ) -> io::Result<()> {
+        let shape = self.shape;
+        self.is_used = true;
+        let number = self.header.count;
+        let entry_at = shape.entry_at(number);
+        self.reserve(disk, entry_at + ENTRY_BYTES)?;
+        let slot_at = shape.slot_at(key_hash);
+        let previous = self.chain(disk, slot_at)?;
+        let is_first = number <= 1;
+        let mut header = self.header;
+        if is_first {
+            header.begin_offset = offset;
+            header.begin_timestamp = timestamp;
+        }
+        let elapsed = if header.begin_timestamp > 0 {
+            (timestamp - header.begin_timestamp) / 1000
+        } else {
+            0
+        };
+        let entry = Entry {
+            key_hash,
+            physical_offset: offset,
+            seconds: i32::try_from(elapsed.max(0)).unwrap_or(i32::MAX),
+            previous,
+        };
+        header.count += 1;
+        header.used_slots += i32::from(previous == 0);
+        let counted = header;
+        header.end_offset = offset;
+        header.end_timestamp = timestamp;
+
+        let writer = self.writer(disk)?;
+        writer.write(entry_at, &entry.encode())?;
+        // The first entry's begin fields and all counts, but not yet the end.
+        let ends_at = 8..16;
+        let before = counted.encode();
+        if is_first {
+            writer.write(0, before.get(..ends_at.start).unwrap_or_default())?;
+            writer.write(16, before.get(16..24).unwrap_or_default())?;
+        }
+        writer.write(32, before.get(32..).unwrap_or_default())?;
+        writer.write(slot_at, &number.to_be_bytes())?;
+        let after = header.encode();
+        writer.write(24, after.get(24..32).unwrap_or_default())?;
+        writer.write(8, after.get(ends_at).unwrap_or_default())?;
+        self.header = header;
+        self.is_flushed = false;
+        Ok(())
+    }
+
+    /// Number of the newest entry of the chain in a slot, 0 for none.
+    fn chain(&mut self, disk: &dyn Disk, slot_at: u64) -> io::Result<u32> {
+        let (count, shape) = (self.header.count, self.shape);
+        let writer = self.writer(disk)?;
+        let newest = peek(writer.as_ref(), slot_at, SLOT_BYTES).map_or(0, |bytes| {
+            bytes
+                .first_chunk()
+                .map_or(0, |slot| u32::from_be_bytes(*slot))
+        });
+        if newest < count {
+            return Ok(newest);
+        }
+        if newest > count {
+            return Ok(0);
+        }
+        // The reference's broker was killed between the slot and the count: its entry is written, but not counted, and
+        // will be overwritten; the chain goes on behind it.
+        let uncounted = peek(writer.as_ref(), shape.entry_at(newest), ENTRY_BYTES);
+        let previous = uncounted.and_then(|bytes| Entry::decode(&bytes));
+        Ok(previous.map_or(0, |entry| entry.previous).min(count - 1))
+    }
+
+    /// Adds the commit-log offsets of matching entries, newest first, until there are `max`.
+    ///
+    /// Store times are known to the second here: a record is taken if any time in its second matches.
+    pub(super) fn search(
+        &mut self,
+        disk: &dyn Disk,
+        search: &Search,
+        max: usize,
+        found: &mut Vec<i64>,
+    ) -> io::Result<()> {
+        let (header, shape) = (self.header, self.shape);
+        if self.is_empty()
+            || search.begin_ms > header.end_timestamp
+            || search.end_ms < header.begin_timestamp
+        {
+            return Ok(());
+        }
+        self.is_used = true;
+        let mut number = self.chain(disk, shape.slot_at(search.key_hash))?;
+        let writer = self.writer(disk)?;
+        while number > 0 && number < header.count && found.len() < max {
+            let bytes = peek(writer.as_ref(), shape.entry_at(number), ENTRY_BYTES);
+            let Some(entry) = bytes.and_then(|bytes| Entry::decode(&bytes)) else {
+                break;
+            };
+            let second = header.begin_timestamp + i64::from(entry.seconds) * 1000;
+            if entry.seconds < 0 || second.saturating_add(999) < search.begin_ms {
+                break;
+            }
+            if entry.key_hash == search.key_hash && second <= search.end_ms {
+                found.push(entry.physical_offset);
+            }
+            // Chains lead to older entries; anything else is damage and could go round for ever.
+            if entry.previous >= number {
+                break;
+            }
+            number = entry.previous;
+        }
+        Ok(())
+    }
+
+    /// Makes everything inserted durable.
+    pub(super) fn flush(&mut self) -> io::Result<()> {
+        if self.is_flushed {
+            return Ok(());
+        }
+        if let Some(writer) = &self.open {
+            writer.segment().flush(0, self.shape.file_len())?;
+        }
+        self.is_flushed = true;
+        Ok(())
+    }
+
+    /// Unmaps the file if it was not used since the last call and needs no flush.
+    pub(super) fn close_if_idle(&mut self) {
+        if !std::mem::take(&mut self.is_used) && self.is_flushed {
+            self.open = None;
+        }
+    }
+
+    fn writer(&mut self, disk: &dyn Disk) -> io::Result<&mut Box<dyn SegmentWriter>> {
+        let writer = match self.open.take() {
+            Some(writer) => writer,
+            None => disk.open_segment(&self.path, open(self.shape, false))?,
+        };
+        Ok(self.open.insert(writer))
+    }
+
+    fn reserve(&mut self, disk: &dyn Disk, to: u64) -> io::Result<()> {
+        if to > self.reserved {
+            let end = (to + RESERVE_STEP).min(self.shape.file_len());
+            // A file that was loaded may have holes anywhere, in the slots too.
+            let from = self.reserved;
+            self.writer(disk)?.segment().reserve(from, end)?;
+            self.reserved = end;
+        }
+        Ok(())
+    }
+}
+
+fn open(shape: Shape, create: bool) -> OpenSegment {
+    OpenSegment {
+        len: shape.file_len(),
+        create,
+        readable: 0,
+    }
+}
+
+fn peek(writer: &dyn SegmentWriter, at: u64, len: u64) -> Option<std::borrow::Cow<'_, [u8]>> {
+    writer.peek(at, usize::try_from(len).ok()?)
+}
