@@ -55,8 +55,34 @@ keys! {
         "flushDiskType" flush_disk_type: FlushDiskType = FlushDiskType::Async,
         /// Milliseconds between two flushes of the commit log.
         "flushIntervalCommitLog" flush_interval_commit_log: i64 = 500,
+        /// The flush waits for its interval; otherwise sends wake it too.
+        "flushCommitLogTimed" flush_commit_log_timed: bool = true,
+        /// Dirty pages of the commit log from which a send wakes the flush.
+        "flushCommitLogLeastPages" flush_commit_log_least_pages: u64 = 4,
+        /// Longest time between two flushes of the commit log, milliseconds.
+        "flushCommitLogThoroughInterval" flush_commit_log_thorough_interval: i64 = 10_000,
+        /// Sends wake the flush under ASYNC_FLUSH.
+        "wakeFlushWhenPutMessage" wake_flush_when_put_message: bool = false,
+        /// Messages go to buffers before the commit log's files; only under ASYNC_FLUSH.
+        "transientStorePoolEnable" transient_store_pool_enable: bool = false,
+        /// Buffers, each as long as a commit log file.
+        "transientStorePoolSize" transient_store_pool_size: usize = 5,
+        /// A send that finds no buffer is refused as one that finds no file.
+        "fastFailIfNoBufferInStorePool" fast_fail_if_no_buffer_in_store_pool: bool = false,
+        /// Milliseconds between two commits of the buffers.
+        "commitIntervalCommitLog" commit_interval_commit_log: i64 = 200,
+        /// Uncommitted pages from which a send wakes the commit.
+        "commitCommitLogLeastPages" commit_commit_log_least_pages: u64 = 4,
+        /// Longest time between two commits, milliseconds.
+        "commitCommitLogThoroughInterval" commit_commit_log_thorough_interval: i64 = 200,
+        /// Sends wake the commit.
+        "wakeCommitWhenPutMessage" wake_commit_when_put_message: bool = true,
         /// Milliseconds between two flushes of the consume queues.
         "flushIntervalConsumeQueue" flush_interval_consume_queue: i64 = 1_000,
+        /// Dirty pages below which the flush of a consume queue is put off.
+        "flushConsumeQueueLeastPages" flush_consume_queue_least_pages: u64 = 2,
+        /// Milliseconds between two flushes of all consume queues.
+        "flushConsumeQueueThoroughInterval" flush_consume_queue_thorough_interval: i64 = 60_000,
         /// Longest wait for a flush before FLUSH_DISK_TIMEOUT, milliseconds.
         "syncFlushTimeout" sync_flush_timeout: i64 = 5_000,
         /// Hours that messages are kept.
@@ -65,6 +91,18 @@ keys! {
         "deleteWhen" delete_when: DeleteWhen = DeleteWhen("04".to_owned()),
         /// Percent of the partition from which expired files are deleted at any hour.
         "diskMaxUsedSpaceRatio" disk_max_used_space_ratio: u64 = 75,
+        /// Percent of the partition from which files are deleted before they expire.
+        "diskSpaceCleanForciblyRatio" disk_space_clean_forcibly_ratio: u64 = 85,
+        /// Percent of the partition from which messages are refused.
+        "diskSpaceWarningLevelRatio" disk_space_warning_level_ratio: u64 = 90,
+        /// Files may be deleted before they expire.
+        "cleanFileForciblyEnable" clean_file_forcibly_enable: bool = true,
+        /// Milliseconds between two looks for expired files.
+        "cleanResourceInterval" clean_resource_interval: i64 = 10_000,
+        /// Most commit log files deleted at a time.
+        "deleteFileBatchMax" delete_file_batch_max: usize = 10,
+        /// Milliseconds between two attempts at a first file that could not be deleted.
+        "redeleteHangedFileInterval" redelete_hanged_file_interval: i64 = 120_000,
         /// Longest body of a message, bytes.
         "maxMessageSize" max_message_size: usize = 4_194_304,
         /// Delay of each level.
@@ -224,6 +262,24 @@ impl BrokerConfig {
                 "flushIntervalConsumeQueue",
                 self.flush_interval_consume_queue,
             ),
+            (
+                "flushCommitLogThoroughInterval",
+                self.flush_commit_log_thorough_interval,
+            ),
+            ("commitIntervalCommitLog", self.commit_interval_commit_log),
+            (
+                "commitCommitLogThoroughInterval",
+                self.commit_commit_log_thorough_interval,
+            ),
+            (
+                "flushConsumeQueueThoroughInterval",
+                self.flush_consume_queue_thorough_interval,
+            ),
+            ("cleanResourceInterval", self.clean_resource_interval),
+            (
+                "redeleteHangedFileInterval",
+                self.redelete_hanged_file_interval,
+            ),
             ("syncFlushTimeout", self.sync_flush_timeout),
             ("channelExpiredTimeout", self.channel_expired_timeout),
         ] {
@@ -261,7 +317,27 @@ impl BrokerConfig {
             delay_levels_ms: self.delay_levels_ms(),
             flush_interval_commit_log_ms: self.flush_interval_commit_log,
             flush_interval_consume_queue_ms: self.flush_interval_consume_queue,
-            disk_max_used_space_ratio: self.disk_max_used_space_ratio,
+            flush_commit_log_timed: self.flush_commit_log_timed,
+            flush_commit_log_least_pages: self.flush_commit_log_least_pages,
+            flush_commit_log_thorough_interval_ms: self.flush_commit_log_thorough_interval,
+            wake_flush_when_put_message: self.wake_flush_when_put_message,
+            transient_store_pool: self.transient_store_pool_enable,
+            transient_store_pool_size: self.transient_store_pool_size,
+            fast_fail_if_no_buffer: self.fast_fail_if_no_buffer_in_store_pool,
+            commit_interval_ms: self.commit_interval_commit_log,
+            commit_commit_log_least_pages: self.commit_commit_log_least_pages,
+            commit_thorough_interval_ms: self.commit_commit_log_thorough_interval,
+            wake_commit_when_put_message: self.wake_commit_when_put_message,
+            flush_consume_queue_least_pages: self.flush_consume_queue_least_pages,
+            flush_consume_queue_thorough_interval_ms: self.flush_consume_queue_thorough_interval,
+            clean_resource_interval_ms: self.clean_resource_interval,
+            delete_file_batch_max: self.delete_file_batch_max,
+            clean_file_forcibly: self.clean_file_forcibly_enable,
+            redelete_hanged_file_interval_ms: self.redelete_hanged_file_interval,
+            // Clamped as the reference does.
+            disk_space_warning_level_ratio: self.disk_space_warning_level_ratio.clamp(35, 90),
+            disk_space_clean_forcibly_ratio: self.disk_space_clean_forcibly_ratio.clamp(30, 85),
+            disk_max_used_space_ratio: self.disk_max_used_space_ratio.clamp(10, 95),
             max_transfer_bytes_in_memory: self.max_transfer_bytes_on_message_in_memory,
             max_transfer_count_in_memory: self.max_transfer_count_on_message_in_memory,
             message_index: self.message_index_enable,

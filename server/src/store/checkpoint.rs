@@ -5,13 +5,14 @@
 //!
 //! | offset | field | offset | field |
 //! |---|---|---|---|
-//! | 0 | physicMsgTimestamp | 48 | magic `KEROLOX2` |
+//! | 0 | physicMsgTimestamp | 48 | magic `KEROLOX3` |
 //! | 8 | logicsMsgTimestamp | 56 | flushed offset of the commit log |
 //! | 16 | indexMsgTimestamp | 64 | restart offset: queues hold everything before it |
 //! | 24 | masterFlushedOffset | 72 | copy of the field at 0 |
 //! | 32 | confirmPhyOffset | 80 | copy of the field at 8 |
 //! | 40 | logicsPhysicalOffset | 88 | run of the machine ([`Disk::boot_id`]) |
-//! | | | 96 | CRC of bytes 48 to 95 |
+//! | | | 96 | sum of the queues' ends at the restart offset |
+//! | | | 104 | CRC of bytes 48 to 103 |
 //!
 //! The reference's timestamps are store times of messages; it restarts three seconds before the smaller one. Our offsets
 //! say the same exactly. If its broker has written since (the copies differ), or the CRC is wrong, they are ignored.
@@ -23,8 +24,8 @@ use super::StoreError;
 use super::disk::{Disk, OpenSegment};
 
 const LEN: u64 = 4096;
-const MAGIC: i64 = i64::from_be_bytes(*b"KEROLOX2");
-const FIELDS: usize = 13;
+const MAGIC: i64 = i64::from_be_bytes(*b"KEROLOX3");
+const FIELDS: usize = 14;
 
 /// What the checkpoint file says.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -54,6 +55,8 @@ pub(crate) struct Exact {
     pub(crate) restart: u64,
     /// The run of the machine in which it was written: in the same run everything written since is still there, too.
     pub(crate) boot_id: u64,
+    /// Sum of the ends of all consume queues at the restart offset: tells that none is missing or cut.
+    pub(crate) units: i64,
 }
 
 impl Checkpoint {
@@ -81,6 +84,7 @@ impl Checkpoint {
             self.physic_timestamp,
             self.logics_timestamp,
             exact.boot_id.cast_signed(),
+            exact.units,
         ] {
             bytes.extend_from_slice(&field.to_be_bytes());
         }
@@ -97,7 +101,7 @@ impl Checkpoint {
         let is_current = field(6) == MAGIC
             && field(9) == field(0)
             && field(10) == field(1)
-            && field(12) == extension_crc(bytes);
+            && field(13) == extension_crc(bytes);
         let offset = |index| u64::try_from(field(index)).unwrap_or(0);
         Self {
             physic_timestamp: field(0),
@@ -110,13 +114,14 @@ impl Checkpoint {
                 flushed: offset(7),
                 restart: offset(8),
                 boot_id: field(11).cast_unsigned(),
+                units: field(12),
             }),
         }
     }
 }
 
 fn extension_crc(bytes: &[u8]) -> i64 {
-    i64::from(crc32fast::hash(bytes.get(48..96).unwrap_or_default()))
+    i64::from(crc32fast::hash(bytes.get(48..104).unwrap_or_default()))
 }
 
 /// The checkpoint file of a store.
@@ -163,6 +168,7 @@ mod tests {
             flushed: 700,
             restart: 300,
             boot_id: 9,
+            units: 10,
         });
         let checkpoint = Checkpoint {
             physic_timestamp: 5000,
@@ -176,7 +182,7 @@ mod tests {
         let mut bytes = checkpoint.encode();
         assert_eq!(Checkpoint::decode(&bytes), checkpoint);
         assert_eq!(checkpoint.min_timestamp(), 1000);
-        assert_eq!(Checkpoint::decode(&bytes[..98]).exact, None);
+        assert_eq!(Checkpoint::decode(&bytes[..106]).exact, None);
         assert_eq!(Checkpoint::decode(&[]), Checkpoint::default());
         bytes[7] ^= 1;
         assert_eq!(Checkpoint::decode(&bytes).exact, None);

@@ -82,11 +82,16 @@ pub enum AppendError {
     #[error("the store failed to write and takes no more messages")]
     Poisoned,
     /// There is no space left on the device, or less than the configured reserve.
-    #[error("the disk is full")]
+    #[error(
+        "the disk of the store is full; free space or lower fileReservedTime, messages are taken again once there is space"
+    )]
     DiskFull,
     /// The next segment could not be created.
     #[error("a segment could not be created")]
     CreateSegment,
+    /// All buffers of the transient store pool are full: the disk takes longer than the senders.
+    #[error("all transientStorePoolSize buffers wait for the disk, try again")]
+    NoBuffer,
     /// The queue's topic was deleted.
     #[error("the queue was deleted")]
     QueueDeleted,

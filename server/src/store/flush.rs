@@ -1,245 +1,136 @@
 // SPDX-License-Identifier: Apache-2.0
-//! Background work: flushing, the checkpoint, preparing space, and when each is due.
+//! Committing and flushing the commit log, and showing what waited for it (store.md 5.3).
+//!
+//! Group commit: whatever was appended when a flush begins goes to the disk with it, what comes meanwhile with the next.
+//!
+//! One rule is stricter than the reference's: a pass flushes everything that is as old as `flushIntervalCommitLog`, however
+//! few pages it fills. `flushCommitLogLeastPages` decides about younger records only, when a send wakes the flush.
 
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
-use super::checkpoint::{Checkpoint, Exact};
 use super::consume_queue::QueueHandle;
-use super::recovery::Recovered;
 use super::{AppendError, Flush, MessageStore, StoreError};
 
-/// Dirty bytes of a queue below which a flush is put off: two pages.
-const LEAST_QUEUE_BYTES: u64 = 2 * 4096;
-/// All queues are flushed at the latest after this time, milliseconds, or
-const THOROUGH_INTERVAL_MS: i64 = 10_000;
-/// after this many bytes of commit log: they bound what recovery reads.
-const THOROUGH_BYTES: u64 = 64 << 20;
-/// Records that are read into the index at a time.
-const INDEX_STEP: u64 = 4096;
-/// How far the checkpoint's index time runs ahead of the index while the store is open, milliseconds.
-///
-/// After a crash the reference deletes index files with younger entries. Ours survive a killed process, and are written
-/// more often than the checkpoint.
-const INDEX_AHEAD_MS: i64 = 60_000;
-/// Between checkpoints, milliseconds.
-const CHECKPOINT_INTERVAL_MS: i64 = 1000;
+/// Bytes that `…LeastPages` counts.
+const PAGE: u64 = 4096;
 
-/// What a flush brought.
+/// What a flush, or a commit, brought.
 #[derive(Clone, Debug, Default)]
 pub struct FlushReport {
     /// Commit-log offset before which everything is on disk.
     pub flushed: i64,
-    /// Queues whose messages became visible; only under [`Flush::Sync`].
+    /// Queues whose messages became visible.
     pub visible: Vec<Arc<QueueHandle>>,
 }
 
-/// State of the background work.
-pub(crate) struct Background {
-    checkpoint: Checkpoint,
-    /// What the file says.
-    written: Option<Checkpoint>,
-    log_flush_ms: i64,
-    queue_flush_ms: i64,
-    thorough_ms: i64,
-    checkpoint_ms: i64,
-    /// All queues hold everything before this commit-log offset, on disk.
-    restart: u64,
-}
-
-impl Background {
-    pub(crate) fn new(checkpoint: Checkpoint, recovered: &Recovered, now_ms: i64) -> Self {
-        let mut checkpoint = checkpoint;
-        if let Some(last) = recovered.walked.last_record {
-            checkpoint.logics_offset = last.cast_signed();
-        }
-        Self {
-            checkpoint,
-            written: None,
-            log_flush_ms: now_ms,
-            queue_flush_ms: now_ms,
-            thorough_ms: now_ms,
-            checkpoint_ms: now_ms,
-            restart: recovered.restart,
-        }
-    }
-}
-
 impl MessageStore {
-    /// Does what is due at `now_ms`. Returns what became durable, if anything was flushed.
-    ///
-    /// Called by the [`super::StoreThread`], or by a simulation instead of it. Errors poison the store where they must;
-    /// others are logged and tried again.
-    pub fn tick(&self, now_ms: i64) -> Option<FlushReport> {
-        let mut background = self.background.lock();
-        let is_flush_due = match self.options.flush {
-            Flush::Sync => self.log.flushed() < self.log.written(),
-            Flush::Async => {
-                now_ms - background.log_flush_ms >= self.options.flush_interval_commit_log_ms
-                    && self.log.flushed() < self.log.written()
-            }
-        };
-        let mut report = None;
-        if is_flush_due {
-            background.log_flush_ms = now_ms;
-            report = self.flush_log(&mut background).ok();
-        }
-        self.log.prepare_ahead();
-        if let Some(index) = &self.index {
-            while index.catch_up_or_log(&self.log.files, self.visible_end(), INDEX_STEP) {}
-        }
-        if now_ms - background.queue_flush_ms >= self.options.flush_interval_consume_queue_ms {
-            background.queue_flush_ms = now_ms;
-            let is_thorough = now_ms - background.thorough_ms >= THOROUGH_INTERVAL_MS
-                || self.log.written() - background.restart >= THOROUGH_BYTES;
-            if is_thorough {
-                background.thorough_ms = now_ms;
-            }
-            if let Err(error) = self.flush_queues(&mut background, is_thorough) {
-                tracing::error!(%error, "can not flush consume queues");
-            }
-        }
-        if now_ms - background.checkpoint_ms >= CHECKPOINT_INTERVAL_MS {
-            background.checkpoint_ms = now_ms;
-            if let Err(error) = self.write_checkpoint(&mut background) {
-                tracing::error!(%error, "can not write the checkpoint");
-            }
-        }
-        drop(background);
-        self.clean(now_ms);
-        report
-    }
-
     /// Flushes the commit log now, and shows what waited for it.
     ///
     /// # Errors
     /// [`AppendError::Poisoned`]: nothing that was not flushed before will be acknowledged.
     pub fn flush_pass(&self) -> Result<FlushReport, StoreError> {
-        let mut background = self.background.lock();
-        Ok(self.flush_log(&mut background)?)
+        let mut report = FlushReport::default();
+        if self.log.has_pool() {
+            report = self.commit_pass()?;
+        }
+        let flushed = self.flush_log()?;
+        report.flushed = flushed.flushed;
+        report.visible.extend(flushed.visible);
+        Ok(report)
     }
 
-    fn flush_log(&self, background: &mut Background) -> Result<FlushReport, AppendError> {
-        let (target, last_timestamp, touched) = {
-            let mut tail = self.log.tail.lock();
-            let touched = std::mem::take(&mut tail.touched);
-            let touched: Vec<_> = touched
-                .into_iter()
-                .map(|queue| {
-                    let mut writer = queue.writer.lock();
-                    writer.is_touched = false;
-                    let next = writer.next();
-                    drop(writer);
-                    (queue, next)
-                })
-                .collect();
-            (tail.position, tail.last_timestamp, touched)
+    /// Commits the transient store pool's records to the log's files now, and shows them.
+    ///
+    /// # Errors
+    /// [`AppendError::DiskFull`], to be tried again, or [`AppendError::Poisoned`].
+    pub fn commit_pass(&self) -> Result<FlushReport, StoreError> {
+        // One at a time, so that what is shown was committed by this one or before.
+        let _turn = self.background.commit.lock();
+        let (target, touched, _) = self.take_touched();
+        if let Err(error) = self.log.commit_to(target) {
+            self.put_back(touched);
+            return Err(error.into());
+        }
+        Ok(FlushReport {
+            flushed: self.flushed_offset(),
+            visible: show(touched),
+        })
+    }
+
+    pub(super) fn flush_log(&self) -> Result<FlushReport, AppendError> {
+        let _turn = self.background.flush.lock();
+        let (target, touched, timestamp) = if self.log.has_pool() {
+            (self.log.committed(), Vec::new(), None)
+        } else {
+            let (target, touched, timestamp) = self.take_touched();
+            (target, touched, Some(timestamp))
         };
         let flushed = self.log.flush_to(target);
-        if flushed.is_ok() {
-            background.checkpoint.physic_timestamp =
-                last_timestamp.max(background.checkpoint.physic_timestamp);
+        if let (Ok(()), Some(timestamp)) = (&flushed, timestamp) {
+            self.log.note_flushed_timestamp(timestamp);
         }
         drop(self.flushed.0.lock());
         self.flushed.1.notify_all();
         flushed?;
-        let visible = touched.into_iter().map(|(queue, next)| {
-            if !queue.is_deleted() {
-                queue.show(next);
-            }
-            queue
-        });
         Ok(FlushReport {
             flushed: self.flushed_offset(),
-            visible: visible.collect(),
+            visible: show(touched),
         })
     }
 
-    /// Flushes consume queues: all, or those with a few dirty pages.
-    fn flush_queues(
-        &self,
-        background: &mut Background,
-        is_thorough: bool,
-    ) -> Result<(), StoreError> {
-        let (position, last_timestamp) = {
-            let tail = self.log.tail.lock();
-            (tail.position, tail.last_timestamp)
-        };
-        if position <= background.restart {
-            return Ok(());
-        }
-        let least = if is_thorough { 1 } else { LEAST_QUEUE_BYTES };
-        let mut is_clean = true;
-        for queue in self.queues.all() {
-            if queue.is_deleted() {
-                continue;
-            }
-            match queue.flush(least) {
-                Ok(is_flushed) => is_clean &= is_flushed,
-                Err(_) if queue.is_deleted() => {}
-                Err(error) => {
-                    // What of the queue is on disk is not known any more, and it can not be tried again.
-                    self.log.poison(&error);
-                    return Err(StoreError::io("flush", queue.files.dir())(error));
-                }
-            }
-        }
-        if is_clean {
-            background.restart = position;
-            let checkpoint = &mut background.checkpoint;
-            checkpoint.logics_timestamp = last_timestamp.max(checkpoint.logics_timestamp);
-        }
-        Ok(())
-    }
-
-    /// Writes the checkpoint now.
-    pub(crate) fn save_checkpoint(&self) -> Result<(), StoreError> {
-        self.write_checkpoint(&mut self.background.lock())
-    }
-
-    fn write_checkpoint(&self, background: &mut Background) -> Result<(), StoreError> {
-        let flushed = self.log.flushed();
-        let restart = background.restart.min(flushed);
-        if let Some(index) = &self.index {
-            let checkpoint = &mut background.checkpoint;
-            let (time, _) = index.end();
-            checkpoint.index_timestamp = time
-                + if self.is_closed.load(Ordering::Acquire) {
-                    0
-                } else {
-                    INDEX_AHEAD_MS
-                };
-            // The reference reads the keys again from the smallest of these times on.
-            if index.indexed() < flushed {
-                checkpoint.logics_timestamp =
-                    checkpoint.logics_timestamp.min(index.last_timestamp());
-            }
-        }
-        background.checkpoint.exact = Some(Exact {
-            flushed,
-            restart,
-            boot_id: self.boot_id,
+    /// The end of the log, the queues with messages up to there that are not visible yet, with the end of each, and the
+    /// last store timestamp.
+    fn take_touched(&self) -> (u64, Vec<(Arc<QueueHandle>, i64)>, i64) {
+        let mut tail = self.log.tail.lock();
+        let touched = std::mem::take(&mut tail.touched);
+        let touched = touched.into_iter().map(|queue| {
+            let mut writer = queue.writer.lock();
+            writer.is_touched = false;
+            let next = writer.next();
+            drop(writer);
+            (queue, next)
         });
-        if background.written != Some(background.checkpoint) {
-            self.checkpoint.write(&background.checkpoint)?;
-            background.written = Some(background.checkpoint);
-        }
-        Ok(())
+        let touched = touched.collect();
+        (tail.position, touched, tail.last_timestamp)
     }
 
-    /// Last flush before the store is closed.
-    pub(crate) fn flush_everything(&self) -> Result<(), StoreError> {
-        let mut background = self.background.lock();
-        self.flush_log(&mut background)?;
-        self.flush_queues(&mut background, true)?;
-        if let Some(index) = &self.index {
-            while index.catch_up(&self.log.files, self.log.written(), INDEX_STEP)? {}
-            index.flush()?;
+    fn put_back(&self, touched: Vec<(Arc<QueueHandle>, i64)>) {
+        let mut tail = self.log.tail.lock();
+        for (queue, _) in touched {
+            if !std::mem::replace(&mut queue.writer.lock().is_touched, true) {
+                tail.touched.push(Arc::clone(&queue));
+            }
         }
-        self.write_checkpoint(&mut background)?;
-        let discarded = self.log.discard_next();
-        discarded.map_err(StoreError::io("remove a segment of", self.log.files.dir()))
+    }
+
+    /// Whether at least `least_pages` pages lie between two offsets.
+    pub(super) fn has_pages(from: u64, to: u64, least_pages: u64) -> bool {
+        to / PAGE >= from / PAGE + least_pages.max(1)
+    }
+
+    /// Wakes whom an append concerns.
+    pub(super) fn wake_after_append(&self, is_low: bool) {
+        let signals = &self.background.signals;
+        if is_low {
+            signals.ahead.set();
+        }
+        let options = &self.options;
+        if options.flush == Flush::Sync {
+            signals.flush.set();
+        } else if self.log.has_pool() {
+            let (from, to) = (self.log.committed(), self.log.written());
+            if options.wake_commit_when_put_message
+                && Self::has_pages(from, to, options.commit_commit_log_least_pages)
+            {
+                signals.commit.set();
+            }
+        } else if !options.flush_commit_log_timed || options.wake_flush_when_put_message {
+            let (from, to) = (self.log.flushed(), self.log.written());
+            if Self::has_pages(from, to, options.flush_commit_log_least_pages) {
+                signals.flush.set();
+            }
+        }
     }
 
     /// Waits until everything before `physical_offset` is on disk; `false` if the time is over. For tests and tools: a
@@ -264,21 +155,14 @@ impl MessageStore {
         }
         Ok(true)
     }
+}
 
-    /// Waits until there may be work; at most as long as the flush interval.
-    pub(crate) fn wait_for_work(&self) {
-        let idle = self.options.flush_interval_commit_log_ms.clamp(10, 500);
-        self.signal
-            .wait(Duration::from_millis(idle.cast_unsigned()));
-    }
-
-    /// Ends [`MessageStore::wait_for_work`].
-    pub(crate) fn wake(&self) {
-        self.signal.set();
-    }
-
-    /// Damaged records that reads met so far.
-    pub(crate) fn damaged_reads(&self) -> u64 {
-        self.damaged_reads.load(Ordering::Relaxed)
-    }
+fn show(touched: Vec<(Arc<QueueHandle>, i64)>) -> Vec<Arc<QueueHandle>> {
+    let shown = touched.into_iter().map(|(queue, next)| {
+        if !queue.is_deleted() {
+            queue.show(next);
+        }
+        queue
+    });
+    shown.collect()
 }

@@ -221,7 +221,7 @@ impl MessageStore {
         let mut run: Option<Run> = None;
         'queue: while result.next_offset < stop {
             let at = byte_of(result.next_offset);
-            let segment = queue.files.segment(at).ok().flatten();
+            let segment = queue.segment(at).ok().flatten();
             let end = queue.files.base_of(at) + queue.files.segment_len();
             let len = (byte_of(stop).min(end) - at).min(UNITS_A_VIEW * UNIT_BYTES);
             let view = segment

@@ -189,6 +189,46 @@ impl MappedWriter {
         }
     }
 
+    /// Writes to the file instead of the mapping, which shows the same pages.
+    pub(crate) fn write_through(&mut self, offset: u64, bytes: &[u8]) -> io::Result<()> {
+        use std::os::unix::fs::FileExt;
+        let end = offset.checked_add(bytes.len() as u64);
+        let is_outside = end.is_none_or(|end| end > self.file.len());
+        if offset < self.file.readable.load(Ordering::Relaxed) || is_outside {
+            return Err(io::ErrorKind::InvalidInput.into());
+        }
+        // Bytes above the mark, to which no slice exists while this writer is borrowed exclusively.
+        self.file.file.write_all_at(bytes, offset)
+    }
+
+    /// Gives whole pages of `from .. to` back if they lie above the readable mark.
+    pub(crate) fn release(&mut self, from: u64, to: u64) {
+        use rustix::fs::{FallocateFlags, fallocate};
+        let page = PAGE as u64;
+        let from = from.max(self.file.readable()).next_multiple_of(page);
+        let to = to.min(self.file.len()) / page * page;
+        if from < to {
+            let flags = FallocateFlags::PUNCH_HOLE | FallocateFlags::KEEP_SIZE;
+            // Advice only: without it the pages stay until the file goes.
+            fallocate(&self.file.file, flags, from, to - from).unwrap_or(());
+        }
+    }
+
+    /// Locks pages into memory as they come.
+    pub(crate) fn lock_in_memory(&mut self) -> io::Result<()> {
+        let map = &self.file.map;
+        // SAFETY: the range is exactly the mapping, which lives as long as self; locking changes no content, and unmapping
+        // unlocks.
+        unsafe {
+            rustix::mm::mlock_with(
+                map.as_mut_ptr().cast(),
+                map.len(),
+                rustix::mm::MlockFlags::ONFAULT,
+            )?;
+        }
+        Ok(())
+    }
+
     /// Zeroes `from ..` (not below the readable mark), by a hole where the file system can.
     pub(crate) fn zero_from(&mut self, from: u64) -> io::Result<()> {
         use rustix::fs::{FallocateFlags, fallocate};

@@ -13,6 +13,7 @@
 //!
 //! Locks are taken in this order: append lock, a queue's writer, next segment, a directory's slots.
 
+mod background;
 mod checkpoint;
 mod cleaner;
 pub mod clock;
@@ -28,6 +29,7 @@ mod lock;
 mod mapped_file;
 mod options;
 mod query;
+mod queue_flush;
 mod recovery;
 mod segments;
 mod signal;
@@ -40,18 +42,17 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use bytes::Bytes;
 use parking_lot::Mutex;
 
+use background::Background;
 use checkpoint::CheckpointFile;
 use cleaner::Cleaner;
 use clock::Clock;
-use commit_log::{CommitLog, Limits};
+use commit_log::{CommitLog, Limits, TransientPool};
 use consume_queue::QueueTable;
 use disk::Disk;
-use flush::Background;
 use index::{LoadedIndex, MessageIndex, Shape, Survived};
 use lock::StoreLock;
 use recovery::Recovery;
 use segments::SegmentFiles;
-use signal::Signal;
 
 pub use commit_log::{AppendBatch, AppendOutcome, Appended};
 pub use consume_queue::QueueHandle;
@@ -76,10 +77,8 @@ pub struct MessageStore {
     checkpoint: CheckpointFile,
     /// This run of the machine.
     boot_id: u64,
-    background: Mutex<Background>,
+    background: Background,
     cleaner: Mutex<Cleaner>,
-    /// Wakes the background thread.
-    signal: Signal,
     /// Notified after each flush of the log.
     flushed: (Mutex<()>, parking_lot::Condvar),
     /// Commit-log end at the start: records below were not written by this process.
@@ -132,6 +131,7 @@ impl MessageStore {
         let last_checkpoint = checkpoint.read();
         let boot_id = disk.boot_id();
         let mut recovered = Recovery {
+            disk: disk.as_ref(),
             options: &options,
             log: &files,
             queues: &loaded.table,
@@ -156,14 +156,29 @@ impl MessageStore {
             recovered.report.rebuilt_index.extend(removed);
         }
         let walked = &recovered.walked;
-        let log = CommitLog::start(files, walked.end, recovered.flushed, walked.last_timestamp)
-            .map_err(StoreError::io("open a segment of", &log_dir))?;
+        commit_log::remove_buffers(disk.as_ref(), &root)
+            .map_err(StoreError::io("remove a buffer in", &root))?;
+        let pool = options.has_pool().then(|| {
+            let (size, fails_fast) = (
+                options.transient_store_pool_size,
+                options.fast_fail_if_no_buffer,
+            );
+            TransientPool::new(Arc::clone(&disk), &root, size, fails_fast)
+        });
+        let log = CommitLog::start(
+            files,
+            walked.end,
+            recovered.flushed,
+            walked.last_timestamp,
+            recovered.units,
+            pool,
+        )
+        .map_err(StoreError::io("open a segment of", &log_dir))?;
         let resident = disk.memory_bytes() / 100 * options.access_message_in_memory_max_ratio;
         let now_ms = clock.now_ms();
         let store = Self {
-            background: Mutex::new(Background::new(last_checkpoint, &recovered, now_ms)),
+            background: Background::new(last_checkpoint, &recovered, now_ms),
             cleaner: Mutex::new(Cleaner::new(now_ms)),
-            signal: Signal::default(),
             flushed: Default::default(),
             recovered_end: walked.end.cast_signed(),
             resident_bytes: i64::try_from(resident).unwrap_or(i64::MAX),
@@ -180,13 +195,13 @@ impl MessageStore {
             checkpoint,
             boot_id,
         };
-        store.correct_min_offsets()?;
+        store.mark_rebuilt_queues();
         if store.options.flush == Flush::Sync {
             // What recovery found becomes visible now, so it must be on disk.
             store.log.flush_to(store.log.written())?;
         }
         // Says in which run of the machine the store is written, before anything is.
-        store.save_checkpoint()?;
+        store.write_checkpoint()?;
         Ok((Arc::new(store), recovered.report))
     }
 
@@ -241,9 +256,12 @@ impl MessageStore {
     /// A file can not be removed.
     pub fn delete_topic(&self, topic: &str) -> Result<(), StoreError> {
         let dir = self.options.consume_queue_dir();
-        self.queues
-            .remove(topic)
-            .map_err(StoreError::io("remove a topic of", &dir))
+        let removed = self.queues.remove(topic);
+        let units = removed.map_err(StoreError::io("remove a topic of", &dir))?;
+        self.log.tail.lock().units -= units;
+        // Else a start after a kill would miss the queue and make it again from the log.
+        self.flush_all_queues()?;
+        self.write_checkpoint()
     }
 
     /// An empty batch with this store's limits.
@@ -269,15 +287,12 @@ impl MessageStore {
             return AppendOutcome {
                 appended: 0,
                 end_offset,
-                wants_work: false,
+                is_low: false,
             };
         }
-        let outcome = self
-            .log
-            .append(batch, self.options.flush, self.clock.now_ms());
-        if outcome.wants_work {
-            self.signal.set();
-        }
+        let shows_at_once = self.options.flush == Flush::Async && !self.log.has_pool();
+        let outcome = self.log.append(batch, shows_at_once, self.clock.now_ms());
+        self.wake_after_append(outcome.is_low);
         outcome
     }
 
@@ -298,6 +313,17 @@ impl MessageStore {
     /// Commit-log offset of the next record.
     pub fn commit_log_max(&self) -> i64 {
         self.log.written().cast_signed()
+    }
+
+    /// Commit-log offset before which everything is in the log's files (the reference's committedWhere): below
+    /// [`MessageStore::commit_log_max`] only with the transient store pool.
+    pub fn committed_offset(&self) -> i64 {
+        self.log.committed().cast_signed()
+    }
+
+    /// Damaged records that reads met so far.
+    pub(crate) fn damaged_reads(&self) -> u64 {
+        self.damaged_reads.load(Ordering::Relaxed)
     }
 
     /// Commit-log offset before which everything is on disk.
@@ -330,18 +356,9 @@ impl MessageStore {
     /// Commit-log offset before which records may be shown.
     fn visible_end(&self) -> u64 {
         match self.options.flush {
-            Flush::Async => self.log.written(),
+            Flush::Async => self.log.committed(),
             Flush::Sync => self.log.flushed(),
         }
-    }
-
-    fn correct_min_offsets(&self) -> Result<(), StoreError> {
-        let log_min = self.commit_log_min();
-        for queue in self.queues.all() {
-            let corrected = queue.correct_min(log_min);
-            corrected.map_err(StoreError::io("read", queue.files.dir()))?;
-        }
-        Ok(())
     }
 
     /// Flushes everything, writes the checkpoint, removes the abort file and releases the lock. Stop the
@@ -354,7 +371,7 @@ impl MessageStore {
             return Ok(());
         }
         self.log.close();
-        let flushed = self.flush_everything();
+        let flushed = self.finish_all();
         let lock = self.lock.lock().take();
         flushed?;
         match lock {

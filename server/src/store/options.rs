@@ -39,10 +39,39 @@ pub struct StoreOptions {
     pub delay_levels_ms: Vec<i64>,
     /// Between flushes of the log under [`Flush::Async`], milliseconds (`flushIntervalCommitLog`).
     pub flush_interval_commit_log_ms: i64,
+    /// Whether the flush thread under [`Flush::Async`] waits for the interval only, or is woken by appends too
+    /// (`flushCommitLogTimed`).
+    pub flush_commit_log_timed: bool,
+    /// Dirty pages from which an append wakes the flush (`flushCommitLogLeastPages`).
+    pub flush_commit_log_least_pages: u64,
+    /// Longest time between flushes of the log, if it is shorter than the interval (`flushCommitLogThoroughInterval`).
+    pub flush_commit_log_thorough_interval_ms: i64,
+    /// Whether appends wake the flush under [`Flush::Async`] in any case (`wakeFlushWhenPutMessage`).
+    pub wake_flush_when_put_message: bool,
+    /// Whether records go to buffers first (`transientStorePoolEnable`); only under [`Flush::Async`].
+    pub transient_store_pool: bool,
+    /// Most buffers, each as long as a commit-log segment (`transientStorePoolSize`).
+    pub transient_store_pool_size: usize,
+    /// What a lack of buffers is: no segment, or a reason to try again (`fastFailIfNoBufferInStorePool`).
+    pub fast_fail_if_no_buffer: bool,
+    /// Between commits of the buffers, milliseconds (`commitIntervalCommitLog`).
+    pub commit_interval_ms: i64,
+    /// Uncommitted pages from which an append wakes the commit (`commitCommitLogLeastPages`).
+    pub commit_commit_log_least_pages: u64,
+    /// Longest time between commits (`commitCommitLogThoroughInterval`).
+    pub commit_thorough_interval_ms: i64,
+    /// Whether appends wake the commit (`wakeCommitWhenPutMessage`).
+    pub wake_commit_when_put_message: bool,
     /// Between flushes of the consume queues, milliseconds (`flushIntervalConsumeQueue`).
     pub flush_interval_consume_queue_ms: i64,
+    /// Dirty pages below which the flush of a queue is put off (`flushConsumeQueueLeastPages`).
+    pub flush_consume_queue_least_pages: u64,
+    /// Between flushes of all queues, milliseconds (`flushConsumeQueueThoroughInterval`).
+    pub flush_consume_queue_thorough_interval_ms: i64,
     /// Between passes of the cleaner, milliseconds (`cleanResourceInterval`).
     pub clean_resource_interval_ms: i64,
+    /// Between attempts at a first segment that could not be removed (`redeleteHangedFileInterval`).
+    pub redelete_hanged_file_interval_ms: i64,
     /// Most segments removed in one pass (`deleteFileBatchMax`).
     pub delete_file_batch_max: usize,
     /// Share of the partition in percent above which expired segments are removed at any hour (`diskMaxUsedSpaceRatio`).
@@ -97,8 +126,22 @@ impl StoreOptions {
                 .map(|seconds| seconds * 1000)
                 .collect(),
             flush_interval_commit_log_ms: 500,
+            flush_commit_log_timed: true,
+            flush_commit_log_least_pages: 4,
+            flush_commit_log_thorough_interval_ms: 10_000,
+            wake_flush_when_put_message: false,
+            transient_store_pool: false,
+            transient_store_pool_size: 5,
+            fast_fail_if_no_buffer: false,
+            commit_interval_ms: 200,
+            commit_commit_log_least_pages: 4,
+            commit_thorough_interval_ms: 200,
+            wake_commit_when_put_message: true,
             flush_interval_consume_queue_ms: 1000,
+            flush_consume_queue_least_pages: 2,
+            flush_consume_queue_thorough_interval_ms: 60_000,
             clean_resource_interval_ms: 10_000,
+            redelete_hanged_file_interval_ms: 120_000,
             delete_file_batch_max: 10,
             disk_max_used_space_ratio: 75,
             disk_space_clean_forcibly_ratio: 85,
@@ -125,6 +168,11 @@ impl StoreOptions {
         let highest = self.delay_levels_ms.len().saturating_sub(1);
         let delay = index.and_then(|index| self.delay_levels_ms.get(index.min(highest)));
         delay.copied().unwrap_or(1000)
+    }
+
+    /// Whether records go to the transient store pool first.
+    pub(crate) fn has_pool(&self) -> bool {
+        self.transient_store_pool && self.flush == Flush::Async
     }
 
     pub(crate) fn commit_log_dir(&self) -> PathBuf {

@@ -12,7 +12,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use parking_lot::RwLock;
 
-use super::disk::{DirEntry, Disk, OpenSegment, Segment, SegmentWriter};
+use super::disk::{DirEntry, Disk, OpenSegment, ReadAt, Segment, SegmentWriter};
 
 /// The segments of a directory.
 pub(crate) struct SegmentFiles {
@@ -188,6 +188,11 @@ impl SegmentFiles {
         Ok(Some((base, segment)))
     }
 
+    /// Opens the segment at `base` without mapping it.
+    pub(crate) fn open_read(&self, base: u64) -> io::Result<Box<dyn ReadAt>> {
+        self.disk.open_read(&self.path(base))
+    }
+
     /// Opens an existing segment for writing; readers use the new mapping from now on.
     pub(crate) fn open_tail(&self, base: u64) -> io::Result<Box<dyn SegmentWriter>> {
         let mut slots = self.slots.write();
@@ -248,6 +253,14 @@ impl SegmentFiles {
             .write()
             .iter_mut()
             .for_each(|slot| slot.segment = None);
+    }
+
+    /// Whether a segment was used since the last call.
+    pub(crate) fn take_used(&self) -> bool {
+        let mut slots = self.slots.write();
+        slots.iter_mut().fold(false, |is_used, slot| {
+            std::mem::take(slot.is_used.get_mut()) || is_used
+        })
     }
 
     /// Unmaps segments, except the newest, that were not used since the last call.

@@ -660,6 +660,7 @@ pub(super) fn refusal_for(error: &StoreError) -> Refusal {
         }
         StoreError::IllegalName { .. } => ResponseCode::INVALID_PARAMETER,
         StoreError::Append(AppendError::CreateSegment) => ResponseCode::SYSTEM_ERROR,
+        StoreError::Append(AppendError::NoBuffer) => ResponseCode::SYSTEM_BUSY,
         StoreError::Append(AppendError::QueueDeleted) => ResponseCode::TOPIC_NOT_EXIST,
         _ => ResponseCode::SERVICE_NOT_AVAILABLE,
     };

@@ -16,29 +16,30 @@ use parking_lot::MutexGuard;
 
 use super::batch::Entry;
 use super::{AppendBatch, Appended, CommitLog, TagsCode, Tail, refusal};
+use crate::store::AppendError;
 use crate::store::consume_queue::{QueueHandle, QueueWriter, Unit};
-use crate::store::{AppendError, Flush};
 
 /// What came of an append; the batch holds the result of each entry.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct AppendOutcome {
     /// How many records were appended.
     pub appended: usize,
-    /// Commit-log offset after the last of them: under [`Flush::Sync`] they are safe and visible once this is flushed.
+    /// Commit-log offset after the last of them: under [`crate::store::Flush::Sync`] they are safe and visible once this is flushed.
     pub end_offset: i64,
-    /// Whether the background thread should be woken.
-    pub(crate) wants_work: bool,
+    /// Whether more space should be prepared.
+    pub(crate) is_low: bool,
 }
 
 /// Size and magic: what makes bytes a record.
 const HEAD: usize = 8;
 
 impl CommitLog {
-    /// Appends the batch; `now_ms` becomes the store timestamp unless an earlier record has a later one.
+    /// Appends the batch; `now_ms` becomes the store timestamp unless an earlier record has a later one. With
+    /// `shows_at_once` the records are visible on return, else their queues wait in [`Tail::touched`].
     pub(crate) fn append(
         &self,
         batch: &mut AppendBatch,
-        flush: Flush,
+        shows_at_once: bool,
         now_ms: i64,
     ) -> AppendOutcome {
         let AppendBatch {
@@ -68,7 +69,7 @@ impl CommitLog {
                 .as_ref()
                 .is_none_or(|(index, ..)| *index != first.queue)
             {
-                show(current.take(), flush, &mut tail, arrivals);
+                show(current.take(), shows_at_once, &mut tail, arrivals);
                 current = queues
                     .get(first.queue)
                     .map(|queue| (first.queue, queue, queue.writer.lock()));
@@ -89,13 +90,12 @@ impl CommitLog {
                 }
             }
         }
-        show(current, flush, &mut tail, arrivals);
+        show(current, shows_at_once, &mut tail, arrivals);
         self.written.store(tail.position, Ordering::Release);
-        let wants_work = tail.is_low() || (flush == Flush::Sync && appended > 0);
         AppendOutcome {
             appended,
             end_offset: tail.position.cast_signed(),
-            wants_work,
+            is_low: tail.is_low(),
         }
     }
 
@@ -121,6 +121,7 @@ impl CommitLog {
             writer
                 .prepare(&queue.files, queued)
                 .map_err(|error| refusal(&error))?;
+            queue.note_open();
         }
 
         let timestamp = tail.last_timestamp;
@@ -149,7 +150,10 @@ impl CommitLog {
         });
         let copied = copied.and_then(|()| {
             tail.position = position;
-            tail.writer.publish(position - tail.base);
+            tail.units += i64::try_from(queued).unwrap_or(0);
+            if self.pool.is_none() {
+                tail.writer.publish(position - tail.base);
+            }
             let mut at = start.cast_signed();
             for entry in group {
                 if entry.is_queued {
@@ -189,27 +193,27 @@ fn copy(tail: &mut Tail, start: u64, bytes: &[u8]) -> std::io::Result<()> {
     tail.writer.write(at, head)
 }
 
-/// Ends the work on a queue: its messages become visible, or wait for the flush.
+/// Ends the work on a queue: its messages become visible, or wait for a commit or flush.
 fn show(
     current: Option<(usize, &Arc<QueueHandle>, MutexGuard<'_, QueueWriter>)>,
-    flush: Flush,
+    shows_at_once: bool,
     tail: &mut Tail,
     arrivals: &mut Vec<usize>,
 ) {
     let Some((index, queue, mut writer)) = current else {
         return;
     };
-    match flush {
-        Flush::Async => {
-            let next = writer.next();
-            if next > queue.max_offset() && queue.show(next) {
-                arrivals.push(index);
-            }
+    if !std::mem::replace(&mut writer.is_dirty, true) {
+        tail.dirty.push(Arc::clone(queue));
+    }
+    if !shows_at_once {
+        if !std::mem::replace(&mut writer.is_touched, true) {
+            tail.touched.push(Arc::clone(queue));
         }
-        Flush::Sync => {
-            if !std::mem::replace(&mut writer.is_touched, true) {
-                tail.touched.push(Arc::clone(queue));
-            }
-        }
+        return;
+    }
+    let next = writer.next();
+    if next > queue.max_offset() && queue.show(next) {
+        arrivals.push(index);
     }
 }

@@ -8,10 +8,11 @@
 
 mod append;
 mod batch;
+mod pool;
 
 use std::io;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering};
 
 use bytes::Bytes;
 use kerolox_protocol::message::record::{self, BLANK_BYTES};
@@ -25,6 +26,7 @@ use super::segments::SegmentFiles;
 pub use append::AppendOutcome;
 pub use batch::{AppendBatch, Appended};
 pub(crate) use batch::{Limits, TagsCode};
+pub(crate) use pool::{TransientPool, remove_buffers, restore};
 
 /// Space and pages are prepared at least this far ahead of the end, bytes.
 const MIN_AHEAD: u64 = 4 << 20;
@@ -39,17 +41,30 @@ pub(crate) struct CommitLog {
     /// The append lock.
     pub(crate) tail: Mutex<Tail>,
     /// The segment created ahead; locked after the append lock, and held while one is created and shown to readers.
-    next: Mutex<Option<(u64, Box<dyn SegmentWriter>)>>,
+    next: Mutex<Option<NewSegment>>,
+    /// Takes the records first, if there is one.
+    pool: Option<TransientPool>,
     /// Offset after the last record.
     written: AtomicU64,
     /// Everything before is on disk.
     flushed: AtomicU64,
+    /// Store time of the last record that is on disk.
+    flushed_timestamp: AtomicI64,
     is_poisoned: AtomicBool,
     is_closed: AtomicBool,
 }
 
+/// A segment that appends have not reached.
+struct NewSegment {
+    base: u64,
+    log: Box<dyn SegmentWriter>,
+    /// What is appended to, with a transient pool.
+    buffer: Option<Box<dyn SegmentWriter>>,
+}
+
 /// The end of the log; whoever locks it may append.
 pub(crate) struct Tail {
+    /// The segment, or its buffer.
     writer: Box<dyn SegmentWriter>,
     base: u64,
     /// Offset of the next record.
@@ -66,8 +81,14 @@ pub(crate) struct Tail {
     position_at_prepare: u64,
     /// Store timestamps never go back within a run.
     pub(crate) last_timestamp: i64,
-    /// Queues with messages that wait for a flush to become visible.
+    /// Sum of the ends of all consume queues.
+    pub(crate) units: i64,
+    /// Bytes of a buffer before this offset were given back.
+    released: u64,
+    /// Queues with messages that wait for a commit or flush to become visible.
     pub(crate) touched: Vec<Arc<QueueHandle>>,
+    /// Queues with units that are not on disk.
+    pub(crate) dirty: Vec<Arc<QueueHandle>>,
 }
 
 impl CommitLog {
@@ -78,17 +99,24 @@ impl CommitLog {
         end: u64,
         flushed: u64,
         last_timestamp: i64,
+        units: i64,
+        pool: Option<TransientPool>,
     ) -> io::Result<Self> {
         files.set_end(end);
         files.unmap_all();
         let base = files.base_of(end);
-        let writer = if files.bases().contains(&base) {
+        let mut writer = if files.bases().contains(&base) {
             files.open_tail(base)?
         } else {
             let writer = files.create(base)?;
             files.add(base, writer.segment());
             writer
         };
+        if let Some(pool) = &pool {
+            pool.set_committed(end);
+            let buffer = pool.create(base, files.segment_len())?;
+            pool.add(base, std::mem::replace(&mut writer, buffer))?;
+        }
         let tail = Tail {
             writer,
             base,
@@ -99,14 +127,19 @@ impl CommitLog {
             ahead: MIN_AHEAD,
             position_at_prepare: end,
             last_timestamp,
+            units,
+            released: end,
             touched: Vec::new(),
+            dirty: Vec::new(),
         };
         Ok(Self {
             files,
             tail: Mutex::new(tail),
             next: Mutex::new(None),
+            pool,
             written: AtomicU64::new(end),
             flushed: AtomicU64::new(flushed.min(end)),
+            flushed_timestamp: AtomicI64::new(0),
             is_poisoned: AtomicBool::new(false),
             is_closed: AtomicBool::new(false),
         })
@@ -115,6 +148,29 @@ impl CommitLog {
     /// Offset after the last record.
     pub(crate) fn written(&self) -> u64 {
         self.written.load(Ordering::Acquire)
+    }
+
+    /// Offset before which everything is in the log's files.
+    pub(crate) fn committed(&self) -> u64 {
+        self.pool
+            .as_ref()
+            .map_or_else(|| self.written(), TransientPool::committed)
+    }
+
+    /// Whether records lie in a buffer before they are committed.
+    pub(crate) fn has_pool(&self) -> bool {
+        self.pool.is_some()
+    }
+
+    /// Store time of the last record that is on disk, Unix milliseconds; 0 if none was flushed yet.
+    pub(crate) fn flushed_timestamp(&self) -> i64 {
+        self.flushed_timestamp.load(Ordering::Acquire)
+    }
+
+    /// Notes that everything up to a record of this store time is on disk.
+    pub(crate) fn note_flushed_timestamp(&self, timestamp: i64) {
+        self.flushed_timestamp
+            .fetch_max(timestamp, Ordering::AcqRel);
     }
 
     /// Offset before which everything is on disk.
@@ -202,6 +258,51 @@ impl CommitLog {
         Ok(())
     }
 
+    /// Copies everything before `target` from the pool to the log's files. A full disk is no final error: what was
+    /// acknowledged stays in the buffers.
+    pub(crate) fn commit_to(&self, target: u64) -> Result<(), AppendError> {
+        let Some(pool) = &self.pool else {
+            return Ok(());
+        };
+        if self.is_poisoned() {
+            return Err(AppendError::Poisoned);
+        }
+        if let Err(error) = pool.commit(&self.files, target) {
+            let refusal = refusal(&error);
+            if refusal == AppendError::DiskFull {
+                return Err(refusal);
+            }
+            self.poison(&error);
+            return Err(AppendError::Poisoned);
+        }
+        let mut tail = self.tail.lock();
+        let done = target.min(tail.position);
+        if tail.base <= tail.released && done >= tail.released + pool::RELEASE_STEP {
+            let (from, to) = (tail.released - tail.base, done - tail.base);
+            tail.writer.release(from, to);
+            tail.released = done;
+        }
+        Ok(())
+    }
+
+    fn create(&self, base: u64) -> Result<NewSegment, AppendError> {
+        if let Some(refusal) = self.pool.as_ref().and_then(TransientPool::refusal) {
+            return Err(refusal);
+        }
+        let log = self.files.create(base).map_err(|error| refusal(&error))?;
+        let buffer = match &self.pool {
+            Some(pool) => match pool.create(base, self.files.segment_len()) {
+                Ok(buffer) => Some(buffer),
+                Err(error) => {
+                    self.files.discard(base).unwrap_or(());
+                    return Err(refusal(&error));
+                }
+            },
+            None => None,
+        };
+        Ok(NewSegment { base, log, buffer })
+    }
+
     /// Reserves space, brings pages in and creates the next segment ahead of the appends; the slow parts run unlocked.
     pub(crate) fn prepare_ahead(&self) {
         let segment_len = self.files.segment_len();
@@ -241,7 +342,7 @@ impl CommitLog {
             let mut next = self.next.lock();
             // Unless an append was faster and has created that segment itself.
             if next.is_none() && self.files.last() == Some(base) {
-                *next = self.files.create(end).ok().map(|writer| (end, writer));
+                *next = self.create(end).ok();
             }
         }
 
@@ -262,10 +363,18 @@ impl CommitLog {
 
     /// Removes a segment that was created ahead but not used.
     pub(crate) fn discard_next(&self) -> io::Result<()> {
-        match self.next.lock().take() {
-            Some((base, _)) => self.files.discard(base),
-            None => Ok(()),
+        if let Some(next) = self.next.lock().take() {
+            self.files.discard(next.base)?;
+            if let Some(pool) = &self.pool {
+                pool.discard(next.base)?;
+            }
         }
+        Ok(())
+    }
+
+    /// Removes the pool's buffers; everything must be committed.
+    pub(crate) fn remove_pool(&self) -> io::Result<()> {
+        self.pool.as_ref().map_or(Ok(()), TransientPool::remove_all)
     }
 }
 
@@ -305,12 +414,9 @@ impl Tail {
         let segment_len = log.files.segment_len();
         let next_base = self.base + segment_len;
         let mut created = log.next.lock();
-        let mut next = match created.take() {
-            Some((base, writer)) if base == next_base => writer,
-            _ => log
-                .files
-                .create(next_base)
-                .map_err(|error| refusal(&error))?,
+        let next = match created.take() {
+            Some(next) if next.base == next_base => next,
+            _ => log.create(next_base)?,
         };
         let at = self.position - self.base;
         // A segment is at most i32::MAX bytes long, and make_room leaves 8 bytes for this head.
@@ -320,15 +426,28 @@ impl Tail {
             log.poison(&error);
             return Err(AppendError::Poisoned);
         }
-        self.writer.publish(segment_len);
-        std::mem::swap(&mut self.writer, &mut next);
-        log.files.set_end(next_base);
-        log.files.add(next_base, self.writer.segment());
+        let shown = Arc::clone(next.log.segment());
+        match (&log.pool, next.buffer) {
+            (Some(pool), Some(buffer)) => {
+                if let Err(error) = pool.add(next_base, next.log) {
+                    log.poison(&error);
+                    return Err(AppendError::Poisoned);
+                }
+                self.writer = buffer;
+            }
+            _ => {
+                self.writer.publish(segment_len);
+                log.files.set_end(next_base);
+                self.writer = next.log;
+            }
+        }
+        log.files.add(next_base, &shown);
         self.base = next_base;
         self.position = next_base;
         self.reserved = next_base;
         self.faulted = next_base;
         self.low_water = next_base;
+        self.released = next_base;
         Ok(())
     }
 }

@@ -4,20 +4,24 @@
 //! A queue is a directory of segments of 20-byte units; unit `k` is at byte `20 * k` and belongs to queue offset `k`.
 //! Units are written under the append lock together with the record; a queue can be rebuilt from the log at any time.
 
+mod open_queues;
+mod scan;
 mod table;
 mod unit;
 mod writer;
 
 use std::io;
 use std::path::PathBuf;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
+use std::sync::{Arc, Weak};
 
 use parking_lot::Mutex;
 
-use super::disk::Disk;
+use super::disk::Segment;
 use super::segments::SegmentFiles;
 
+use open_queues::OpenQueues;
+pub(crate) use scan::UnitScan;
 pub(crate) use table::QueueTable;
 pub(crate) use unit::{UNIT_BYTES, UNIT_LEN, Unit};
 pub(crate) use writer::QueueWriter;
@@ -33,6 +37,10 @@ pub struct QueueHandle {
     visible: AtomicI64,
     is_watched: AtomicBool,
     is_deleted: AtomicBool,
+    /// Itself, to be listed when it maps files.
+    this: Weak<Self>,
+    open: Arc<OpenQueues>,
+    is_open: AtomicBool,
     /// Locked after the append lock where both are needed.
     pub(crate) writer: Mutex<QueueWriter>,
 }
@@ -52,8 +60,8 @@ impl std::fmt::Debug for QueueHandle {
 
 impl QueueHandle {
     /// A queue with the segments that were found; [`QueueHandle::reset`] sets its end.
-    pub(crate) fn new(topic: &str, queue_id: i32, files: SegmentFiles) -> Self {
-        Self {
+    fn new(topic: &str, queue_id: i32, files: SegmentFiles, open: Arc<OpenQueues>) -> Arc<Self> {
+        Arc::new_cyclic(|this| Self {
             topic: topic.into(),
             queue_id,
             files,
@@ -61,18 +69,16 @@ impl QueueHandle {
             visible: AtomicI64::new(0),
             is_watched: AtomicBool::new(false),
             is_deleted: AtomicBool::new(false),
+            this: Weak::clone(this),
+            open,
+            is_open: AtomicBool::new(false),
             writer: Mutex::default(),
-        }
+        })
     }
 
     /// Directory of a queue's segments.
     pub(crate) fn dir(root: &std::path::Path, topic: &str, queue_id: i32) -> PathBuf {
         root.join(topic).join(queue_id.to_string())
-    }
-
-    /// An empty queue whose files do not exist yet.
-    pub(crate) fn empty(disk: Arc<dyn Disk>, dir: PathBuf, len: u64, topic: &str, id: i32) -> Self {
-        Self::new(topic, id, SegmentFiles::new(disk, dir, len))
     }
 
     /// Topic of the queue.
@@ -132,25 +138,13 @@ impl QueueHandle {
         self.min.store(min, Ordering::Release);
     }
 
-    /// Sets the end after recovery; units from `flushed` on may not be on disk.
-    pub(crate) fn reset(&self, next: i64, flushed: i64) {
+    /// Sets end and minimum after recovery; units from `flushed` on may not be on disk.
+    pub(crate) fn reset(&self, next: i64, flushed: i64, min: i64) {
         self.files.set_end(byte_of(next));
         self.files.unmap_all();
         *self.writer.lock() = QueueWriter::at(next, flushed);
-        self.min
-            .store(self.first_in_files().min(next), Ordering::Release);
+        self.min.store(min.min(next), Ordering::Release);
         self.visible.store(next, Ordering::Release);
-    }
-
-    /// Queue offset after the last unit in the files: the units of a segment are a prefix of it, the rest is zero.
-    pub(crate) fn end_in_files(&self) -> io::Result<i64> {
-        let Some(last) = self.files.last() else {
-            return Ok(0);
-        };
-        let first = offset_of(last);
-        self.first_where(first, offset_of(last + self.files.segment_len()), |unit| {
-            unit.is_none()
-        })
     }
 
     /// First queue offset in `low .. high` whose unit `is` so, given that all later ones are so too; else `high`.
@@ -171,20 +165,48 @@ impl QueueHandle {
         Ok(low)
     }
 
-    /// Refuses further appends and removes the files.
-    pub(crate) fn delete(&self) -> io::Result<()> {
+    /// Refuses further appends and removes the files; returns the queue's end.
+    pub(crate) fn delete(&self) -> io::Result<i64> {
         let mut writer = self.writer.lock();
+        let next = writer.next();
         self.is_deleted.store(true, Ordering::Release);
         *writer = QueueWriter::default();
         self.min.store(0, Ordering::Release);
         self.visible.store(0, Ordering::Release);
-        self.files.remove_all()
+        self.files.remove_all()?;
+        Ok(next)
+    }
+
+    /// The segment that holds a byte of the queue, mapped if need be.
+    pub(crate) fn segment(&self, at: u64) -> io::Result<Option<(u64, Arc<dyn Segment>)>> {
+        let segment = self.files.segment(at)?;
+        self.note_open();
+        Ok(segment)
+    }
+
+    /// Notes that files are mapped now; others may have to be closed for it.
+    pub(crate) fn note_open(&self) {
+        if !self.is_open.load(Ordering::Relaxed) && !self.is_open.swap(true, Ordering::AcqRel) {
+            self.open.add(Weak::clone(&self.this));
+        }
+    }
+
+    /// Unmaps the files; `false` if somebody is writing.
+    fn close(&self) -> bool {
+        let Some(mut writer) = self.writer.try_lock() else {
+            return false;
+        };
+        // First, so that whoever maps a file from now on lists the queue again.
+        self.is_open.store(false, Ordering::Release);
+        writer.close(&self.files);
+        self.files.unmap_all();
+        true
     }
 
     /// The unit at queue offset `offset`, if its segment exists and it is written.
     pub(crate) fn unit(&self, offset: i64) -> io::Result<Option<Unit>> {
         let at = byte_of(offset);
-        let Some((base, segment)) = self.files.segment(at)? else {
+        let Some((base, segment)) = self.segment(at)? else {
             return Ok(None);
         };
         Ok(segment
@@ -227,7 +249,8 @@ impl QueueHandle {
     /// Syncs units if at least `least_bytes` are not yet on disk; returns whether everything is on disk now.
     pub(crate) fn flush(&self, least_bytes: u64) -> io::Result<bool> {
         let (from, to) = {
-            let writer = self.writer.lock();
+            let mut writer = self.writer.lock();
+            writer.is_dirty = false;
             (writer.flushed, byte_of(writer.next()))
         };
         if to.saturating_sub(from) < least_bytes.max(1) {
@@ -237,7 +260,7 @@ impl QueueHandle {
         while at < to {
             let base = self.files.base_of(at);
             let end = (base + self.files.segment_len()).min(to);
-            if let Some((_, segment)) = self.files.segment(at)? {
+            if let Some((_, segment)) = self.segment(at)? {
                 segment.flush(at - base, end - base)?;
             }
             at = end;

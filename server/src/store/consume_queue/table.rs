@@ -9,6 +9,7 @@ use std::sync::Arc;
 use parking_lot::RwLock;
 
 use super::QueueHandle;
+use super::open_queues::OpenQueues;
 use crate::store::disk::Disk;
 use crate::store::segments::SegmentFiles;
 
@@ -17,6 +18,7 @@ pub(crate) struct QueueTable {
     disk: Arc<dyn Disk>,
     root: PathBuf,
     segment_len: u64,
+    open: Arc<OpenQueues>,
     topics: RwLock<HashMap<Box<str>, Vec<Arc<QueueHandle>>>>,
 }
 
@@ -30,6 +32,7 @@ pub(crate) struct Loaded {
 impl QueueTable {
     /// Finds the queues under `root`. A queue whose directory holds anything but segments is removed: it can be rebuilt.
     pub(crate) fn load(disk: Arc<dyn Disk>, root: PathBuf, segment_len: u64) -> io::Result<Loaded> {
+        let open = Arc::new(OpenQueues::new(disk.most_mapped()));
         let mut topics: HashMap<Box<str>, Vec<Arc<QueueHandle>>> = HashMap::new();
         let mut removed = Vec::new();
         for topic in disk.list(&root)?.into_iter().filter(|entry| entry.is_dir) {
@@ -51,7 +54,9 @@ impl QueueTable {
                 };
                 let dir = topic_dir.join(&entry.name);
                 match SegmentFiles::load(Arc::clone(&disk), dir.clone(), segment_len)? {
-                    Ok(files) => queues.push(Arc::new(QueueHandle::new(&topic.name, id, files))),
+                    Ok(files) => {
+                        queues.push(QueueHandle::new(&topic.name, id, files, Arc::clone(&open)));
+                    }
                     Err(misfit) => {
                         tracing::warn!(file = %misfit.path.display(), reason = misfit.reason, "queue is rebuilt");
                         disk.remove_dir_all(&dir)?;
@@ -68,6 +73,7 @@ impl QueueTable {
             disk,
             root,
             segment_len,
+            open,
             topics: RwLock::new(topics),
         };
         Ok(Loaded { table, removed })
@@ -103,13 +109,8 @@ impl QueueTable {
 
     fn make(&self, topic: &str, queue_id: i32) -> Arc<QueueHandle> {
         let dir = QueueHandle::dir(&self.root, topic, queue_id);
-        Arc::new(QueueHandle::empty(
-            Arc::clone(&self.disk),
-            dir,
-            self.segment_len,
-            topic,
-            queue_id,
-        ))
+        let files = SegmentFiles::new(Arc::clone(&self.disk), dir, self.segment_len);
+        QueueHandle::new(topic, queue_id, files, Arc::clone(&self.open))
     }
 
     pub(crate) fn all(&self) -> Vec<Arc<QueueHandle>> {
@@ -129,17 +130,17 @@ impl QueueTable {
         names
     }
 
-    /// Removes a topic and its files.
-    pub(crate) fn remove(&self, topic: &str) -> io::Result<()> {
+    /// Removes a topic and its files; returns the sum of its queues' ends.
+    pub(crate) fn remove(&self, topic: &str) -> io::Result<i64> {
         let queues = self.topics.write().remove(topic).unwrap_or_default();
+        let mut units = 0;
         for queue in &queues {
-            queue.delete()?;
+            units += queue.delete()?;
         }
-        if queues.is_empty() {
-            Ok(())
-        } else {
-            self.disk.remove_dir_all(&self.root.join(topic))
+        if !queues.is_empty() {
+            self.disk.remove_dir_all(&self.root.join(topic))?;
         }
+        Ok(units)
     }
 
     /// Removes one queue's files and forgets it; it can be made anew.
@@ -147,7 +148,7 @@ impl QueueTable {
         if let Some(queues) = self.topics.write().get_mut(queue.topic()) {
             queues.retain(|other| other.queue_id() != queue.queue_id());
         }
-        queue.delete()
+        queue.delete().map(drop)
     }
 
     /// Removes all queues.

@@ -7,8 +7,10 @@ use super::{UNIT_BYTES, Unit, byte_of};
 use crate::store::disk::SegmentWriter;
 use crate::store::segments::SegmentFiles;
 
-/// Space that is reserved on disk at a time, bytes; 3276 units.
-const RESERVE_STEP: u64 = 64 * 1024;
+/// Space that is reserved on disk at a time, bytes: little at first, as most queues are short,
+const FIRST_RESERVE: u64 = 4096;
+/// and at most this, 3276 units.
+const MOST_RESERVE: u64 = 64 * 1024;
 
 /// The end of a queue. Its segment is opened by the first append, so a queue that is only read or idle maps nothing.
 #[derive(Default)]
@@ -21,6 +23,8 @@ pub(crate) struct QueueWriter {
     pub(crate) flushed: u64,
     /// Whether the queue is in the log's list of queues with messages that are not visible yet.
     pub(crate) is_touched: bool,
+    /// Whether the queue is in the log's list of queues with units that are not on disk.
+    pub(crate) is_dirty: bool,
 }
 
 struct Tail {
@@ -28,15 +32,20 @@ struct Tail {
     writer: Box<dyn SegmentWriter>,
     /// Byte of the segment up to which space is reserved.
     reserved: u64,
+    /// How much to reserve next.
+    step: u64,
 }
 
 impl Tail {
     fn reserve(&mut self, to: u64) -> io::Result<()> {
         if to > self.reserved {
             let segment = self.writer.segment();
-            let step = to.max(self.reserved + RESERVE_STEP).min(segment.len());
-            segment.reserve(self.reserved, step)?;
-            self.reserved = step;
+            let end = to.max(self.reserved + self.step).min(segment.len());
+            segment.reserve(self.reserved, end)?;
+            // Else each page would be a fault under the append lock.
+            segment.prefault(self.reserved, end);
+            self.reserved = end;
+            self.step = (self.step * 2).min(MOST_RESERVE);
         }
         Ok(())
     }
@@ -55,6 +64,11 @@ impl QueueWriter {
     /// Queue offset of the next message.
     pub(crate) fn next(&self) -> i64 {
         self.next
+    }
+
+    /// Whether all units are on disk.
+    pub(crate) fn is_flushed(&self) -> bool {
+        self.flushed >= byte_of(self.next)
     }
 
     /// Opens or creates what the next `count` units need and reserves space for them, so that [`QueueWriter::put`] can
@@ -79,6 +93,7 @@ impl QueueWriter {
                     base: end,
                     writer: files.create(end)?,
                     reserved: 0,
+                    step: MOST_RESERVE,
                 });
             }
             if let Some(spare) = &mut self.spare {
@@ -86,6 +101,12 @@ impl QueueWriter {
             }
         }
         Ok(())
+    }
+
+    /// Closes the segment; the next append opens it again. A segment made ahead is in use at once and stays.
+    pub(super) fn close(&mut self, files: &SegmentFiles) {
+        self.tail = None;
+        files.set_end(byte_of(self.next));
     }
 
     /// Writes the next unit. It becomes readable as bytes, but consumers see it only when the queue shows it.
@@ -113,6 +134,7 @@ impl QueueWriter {
                 base,
                 writer: files.open_tail(base)?,
                 reserved: from - base,
+                step: FIRST_RESERVE,
             });
         }
         let mut writer = files.create(base)?;
@@ -127,6 +149,7 @@ impl QueueWriter {
                 base,
                 writer,
                 reserved: from - base,
+                step: FIRST_RESERVE,
             },
         ))
     }

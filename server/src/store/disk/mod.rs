@@ -109,6 +109,8 @@ pub trait Disk: Send + Sync {
     fn lock_exclusive(&self, path: &Path) -> io::Result<Option<Box<dyn DiskLock>>>;
     /// Physical memory of the machine, bytes.
     fn memory_bytes(&self) -> u64;
+    /// How many queues may have mapped files at a time.
+    fn most_mapped(&self) -> usize;
     /// Tells the runs of the machine apart: what was written, synced or not, is there as long as this stays the same.
     fn boot_id(&self) -> u64;
 }
@@ -172,6 +174,18 @@ pub trait SegmentWriter: Send {
     fn peek(&self, offset: u64, len: usize) -> Option<Cow<'_, [u8]>>;
     /// Raises the readable mark to `to`; a lower value changes nothing.
     fn publish(&mut self, to: u64);
+    /// As [`SegmentWriter::write`], through the file's handle and not the mapping: the space need not be reserved.
+    ///
+    /// # Errors
+    /// As [`SegmentWriter::write`], and what the operating system reports, such as `StorageFull`.
+    fn write_through(&mut self, offset: u64, bytes: &[u8]) -> io::Result<()>;
+    /// Gives the space of `from .. to` back, rounded inwards to pages; it reads as zeros. Only advice: it does not fail.
+    fn release(&mut self, from: u64, to: u64);
+    /// Keeps the pages in memory once they are there.
+    ///
+    /// # Errors
+    /// The process may not lock that much.
+    fn lock_in_memory(&mut self) -> io::Result<()>;
     /// Makes everything from `from` to the end zero, giving its space back.
     ///
     /// # Errors

@@ -174,6 +174,13 @@ impl Disk for RealDisk {
         kib.map_or(FALLBACK, |kib| kib.saturating_mul(1024))
     }
 
+    fn most_mapped(&self) -> usize {
+        // A quarter of the files that the process may open; the other limit is the system's on mappings, 65530.
+        let limit = rustix::process::getrlimit(rustix::process::Resource::Nofile);
+        let files = limit.current.unwrap_or(u64::MAX) / 4;
+        usize::try_from(files).unwrap_or(usize::MAX).clamp(16, 4096)
+    }
+
     fn boot_id(&self) -> u64 {
         // 0 where the kernel does not tell: then every start counts as one of the same run.
         let text = fs::read("/proc/sys/kernel/random/boot_id").unwrap_or_default();
@@ -273,6 +280,18 @@ impl SegmentWriter for RealWriter {
 
     fn publish(&mut self, to: u64) {
         self.writer.publish(to);
+    }
+
+    fn write_through(&mut self, offset: u64, bytes: &[u8]) -> io::Result<()> {
+        self.writer.write_through(offset, bytes)
+    }
+
+    fn release(&mut self, from: u64, to: u64) {
+        self.writer.release(from, to);
+    }
+
+    fn lock_in_memory(&mut self) -> io::Result<()> {
+        self.writer.lock_in_memory()
     }
 
     fn zero_from(&mut self, from: u64) -> io::Result<()> {

@@ -352,6 +352,10 @@ impl Disk for SimDisk {
         1 << 30
     }
 
+    fn most_mapped(&self) -> usize {
+        3
+    }
+
     fn boot_id(&self) -> u64 {
         self.state.lock().boot + 1
     }
@@ -488,6 +492,24 @@ impl SegmentWriter for SimWriter {
         self.segment
             .readable
             .fetch_max(to.min(self.segment.len), Ordering::Release);
+    }
+
+    fn write_through(&mut self, offset: u64, bytes: &[u8]) -> io::Result<()> {
+        self.write(offset, bytes)
+    }
+
+    fn release(&mut self, from: u64, to: u64) {
+        let page = PAGE as u64;
+        let (from, to) = (from.next_multiple_of(page), to / page * page);
+        if let (Ok(from), Ok(to)) = (usize::try_from(from), usize::try_from(to))
+            && let Some(bytes) = self.segment.content.lock().seen.get_mut(from..to)
+        {
+            bytes.fill(0);
+        }
+    }
+
+    fn lock_in_memory(&mut self) -> io::Result<()> {
+        Ok(())
     }
 
     fn zero_from(&mut self, from: u64) -> io::Result<()> {

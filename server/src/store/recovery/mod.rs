@@ -12,18 +12,19 @@
 //! not exist; otherwise the results are the same.
 
 mod rebuild;
+mod survey;
 mod walk;
 
 use std::ops::{ControlFlow, Range};
 use std::path::PathBuf;
-use std::sync::Arc;
 
 use kerolox_protocol::message::record::{self, MIN_BYTES, RecordView};
 
 use super::checkpoint::{Checkpoint, Exact};
-use super::consume_queue::{QueueHandle, QueueTable, Unit};
+use super::consume_queue::QueueTable;
+use super::disk::Disk;
 use super::segments::SegmentFiles;
-use super::{StoreError, StoreOptions};
+use super::{StoreError, StoreOptions, commit_log};
 use rebuild::Rebuild;
 pub(crate) use walk::{Beyond, Bounds, WalkEnd, walk};
 
@@ -56,10 +57,15 @@ pub(crate) struct Recovered {
     pub(crate) flushed: u64,
     /// Queues hold everything before, on disk.
     pub(crate) restart: u64,
+    /// Sum of the queues' ends there.
+    pub(crate) units_at_restart: i64,
+    /// Sum of the queues' ends now.
+    pub(crate) units: i64,
 }
 
 /// What recovery works on.
 pub(crate) struct Recovery<'a> {
+    pub(crate) disk: &'a dyn Disk,
     pub(crate) options: &'a StoreOptions,
     pub(crate) log: &'a SegmentFiles,
     pub(crate) queues: &'a QueueTable,
@@ -85,28 +91,43 @@ impl Recovery<'_> {
 
         let mut start = if !self.removed_queues.is_empty() || self.queues.all().is_empty() {
             first
+        } else if let Some(restart) = self.restart(exact)? {
+            restart
         } else if self.is_after_crash {
-            self.start_after_crash(exact, first)?
+            self.start_by_time(first)?
         } else {
             self.start_after_stop(first)?
         };
         let mut rebuilt_queues = self.removed_queues.clone();
-        for queue in self.queues.all() {
-            if !self.is_sound(&queue, start)? {
-                tracing::warn!(
-                    topic = queue.topic(),
-                    queue = queue.queue_id(),
-                    "consume queue is wrong and is rebuilt"
-                );
-                rebuilt_queues.push(queue.files.dir().to_path_buf());
-                self.queues
-                    .discard(&queue)
-                    .map_err(StoreError::io("remove", queue.files.dir()))?;
-                start = first;
-            }
+        let mut surveys = self.survey(start)?;
+        let units = surveys.iter().map(|survey| survey.next).sum::<i64>();
+        let is_complete = exact.is_none_or(|exact| exact.restart != start || exact.units == units);
+        if !is_complete && start > first {
+            tracing::warn!(
+                "consume queues are missing or cut; they are rebuilt from the beginning of the log"
+            );
+        }
+        for survey in surveys.iter().filter(|survey| !survey.is_sound) {
+            let queue = &survey.queue;
+            tracing::warn!(
+                topic = queue.topic(),
+                queue = queue.queue_id(),
+                "consume queue is wrong and is rebuilt"
+            );
+            rebuilt_queues.push(queue.files.dir().to_path_buf());
+            self.queues
+                .discard(queue)
+                .map_err(StoreError::io("remove", queue.files.dir()))?;
+        }
+        if start > first && (!is_complete || rebuilt_queues.len() > self.removed_queues.len()) {
+            start = first;
+            surveys = self.survey(start)?;
+        } else {
+            surveys.retain(|survey| survey.is_sound);
         }
 
         let flushed = exact.map_or(0, |exact| exact.flushed);
+        let is_same_run = exact.is_some_and(|exact| exact.boot_id == self.boot_id);
         let is_power_lost = exact.is_some_and(|exact| exact.boot_id != self.boot_id);
         let bounds = |start| Bounds {
             start,
@@ -125,9 +146,11 @@ impl Recovery<'_> {
             );
             rebuild.abandon();
             start = first;
+            surveys = self.survey(start)?;
             (rebuild, walked) = self.rebuild(bounds(start))?;
         }
-        rebuild.finish(start, &walked, self.is_after_crash)?;
+        let units_at_restart = surveys.iter().map(|survey| survey.next).sum();
+        let units = rebuild.finish(surveys, &walked, self.is_after_crash && !is_same_run)?;
         let removed_segments = self.cut_log(walked.end)?;
         let signed = |range: &Range<u64>| range.start.cast_signed()..range.end.cast_signed();
         let report = RecoveryReport {
@@ -148,6 +171,8 @@ impl Recovery<'_> {
         Ok(Recovered {
             flushed: on_disk.min(walked.end),
             restart: start,
+            units_at_restart,
+            units,
             walked,
             report,
         })
@@ -160,8 +185,34 @@ impl Recovery<'_> {
             rebuild.add(offset, record)?;
             Ok(ControlFlow::Continue(()))
         };
-        let walked = walk::walk(self.log, &bounds, &mut add)?;
-        Ok((rebuild, walked))
+        let mut walked = walk::walk(self.log, &bounds, &mut add)?;
+        // The log may go on in the buffers of the transient store pool. After a power failure they hold what happened to
+        // be written back of them.
+        if bounds.beyond == Beyond::Cut {
+            return Ok((rebuild, walked));
+        }
+        loop {
+            let from = walked.end;
+            let restored = commit_log::restore(self.disk, &self.options.root_dir, self.log, from);
+            let end = restored.map_err(StoreError::io(
+                "restore the buffers of",
+                &self.options.root_dir,
+            ))?;
+            if end == from {
+                return Ok((rebuild, walked));
+            }
+            tracing::info!(
+                from,
+                to = end,
+                "committed what the transient store pool held"
+            );
+            let bounds = Bounds {
+                start: from,
+                trusted: end,
+                ..bounds
+            };
+            walked.append(walk::walk(self.log, &bounds, &mut add)?);
+        }
     }
 
     /// Without a commit log, queues mean nothing.
@@ -180,50 +231,22 @@ impl Recovery<'_> {
             report,
             flushed: 0,
             restart: 0,
+            units_at_restart: 0,
+            units: 0,
         })
     }
 
-    /// Where the queues end: the record there was the last one dispatched.
-    fn start_after_stop(&self, first: u64) -> Result<u64, StoreError> {
-        let mut last: Option<(i64, Arc<QueueHandle>, Unit)> = None;
-        for queue in self.queues.all() {
-            let read = || -> std::io::Result<Option<Unit>> {
-                let end = queue.end_in_files()?;
-                if end > queue.first_in_files() {
-                    queue.unit(end - 1)
-                } else {
-                    Ok(None)
-                }
-            };
-            let unit = read().map_err(StoreError::io("read", queue.files.dir()))?;
-            if let Some(unit) = unit.filter(|unit| !unit.is_filler())
-                && last.as_ref().is_none_or(|(end, ..)| unit.end() > *end)
-            {
-                last = Some((unit.end(), Arc::clone(&queue), unit));
-            }
-        }
-        let Some((end, _, unit)) = last else {
-            return Ok(first);
-        };
-        // A unit that points nowhere gives no place to start; its queue is found out later.
-        let is_there = self.with_record(unit.physical_offset, |record| {
-            i64::try_from(record.size) == Ok(unit.size.into())
-        })?;
-        Ok(if is_there == Some(true) {
-            end.cast_unsigned()
-        } else {
-            first
-        })
+    /// The restart offset of our own checkpoint, if the log fits it.
+    fn restart(&self, exact: Option<Exact>) -> Result<Option<u64>, StoreError> {
+        let Some(exact) = exact else { return Ok(None) };
+        // Behind the restart offset lies a record or, if nothing was written since, nothing.
+        let offset = exact.restart.cast_signed();
+        let fits = exact.restart == exact.flushed || self.with_record(offset, |_| ())?.is_some();
+        Ok(fits.then_some(exact.restart))
     }
 
-    fn start_after_crash(&self, exact: Option<Exact>, first: u64) -> Result<u64, StoreError> {
-        if let Some(exact) = exact {
-            // Behind the restart offset lies a record or, if nothing was written since, nothing.
-            let offset = exact.restart.cast_signed();
-            if exact.restart == exact.flushed || self.with_record(offset, |_| ())?.is_some() {
-                return Ok(exact.restart);
-            }
-        }
+    /// The newest segment that begins before the reference's checkpoint.
+    fn start_by_time(&self, first: u64) -> Result<u64, StoreError> {
         let time = self.checkpoint.min_timestamp();
         for base in self.log.bases().into_iter().rev() {
             let is_before = self.with_record(base.cast_signed(), |record| {
@@ -234,48 +257,6 @@ impl Recovery<'_> {
             }
         }
         Ok(first)
-    }
-
-    /// Whether the last unit of `queue` whose record lies before `start` is that record's.
-    fn is_sound(&self, queue: &QueueHandle, start: u64) -> Result<bool, StoreError> {
-        let start = start.cast_signed();
-        let log_end = self.log.last().unwrap_or(0) + self.log.segment_len();
-        let last = || -> std::io::Result<Option<(i64, Unit)>> {
-            let low = queue.first_in_files();
-            let end = queue.end_in_files()?;
-            if end <= low {
-                return Ok(None);
-            }
-            let newest = queue.unit(end - 1)?.map(|unit| (end - 1, unit));
-            // Pointing behind everything is wrong whatever lies before.
-            if newest
-                .is_some_and(|(_, unit)| !unit.is_filler() && unit.end() > log_end.cast_signed())
-            {
-                return Ok(newest);
-            }
-            let end = queue.first_where(low, end, |unit| {
-                unit.is_none_or(|unit| !unit.is_filler() && unit.physical_offset >= start)
-            })?;
-            if end <= low {
-                return Ok(None);
-            }
-            Ok(queue.unit(end - 1)?.map(|unit| (end - 1, unit)))
-        };
-        let last = last().map_err(StoreError::io("read", queue.files.dir()))?;
-        let Some((offset, unit)) = last else {
-            return Ok(true);
-        };
-        let log_min = self.log.first().unwrap_or(0).cast_signed();
-        if unit.is_filler() || unit.physical_offset < log_min {
-            return Ok(true);
-        }
-        let matches = self.with_record(unit.physical_offset, |record| {
-            record.queue_offset == offset
-                && record.queue_id == queue.queue_id()
-                && record.topic == queue.topic().as_bytes()
-        })?;
-        // A record that can not be read may be rotten; that is the log's trouble and not the queue's.
-        Ok(matches.unwrap_or(unit.end() <= start))
     }
 
     /// Shows the record at `offset` to `look`, if there is one; its body is not checked.

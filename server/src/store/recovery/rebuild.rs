@@ -9,7 +9,10 @@ use kerolox_protocol::message::record::RecordView;
 use kerolox_protocol::message::{name, properties, property, sys_flag, tags};
 
 use super::WalkEnd;
-use crate::store::consume_queue::{QueueHandle, QueueTable, UNIT_BYTES, Unit, byte_of, offset_of};
+use super::survey::Survey;
+use crate::store::consume_queue::{
+    QueueHandle, QueueTable, UNIT_BYTES, Unit, UnitScan, byte_of, offset_of,
+};
 use crate::store::disk::SegmentWriter;
 use crate::store::{StoreError, StoreOptions};
 
@@ -22,6 +25,8 @@ pub(super) struct Rebuild<'a> {
     queues: &'a QueueTable,
     /// By the address of the handle.
     open: HashMap<usize, OpenQueue>,
+    /// About how many have an open segment.
+    segments: usize,
     /// Whether a queue lacks units before the first one written: it was missing or cut.
     has_holes: bool,
 }
@@ -47,6 +52,8 @@ struct OpenQueue {
     segment: Option<OpenSegment>,
 }
 
+/// Segments that are open at a time; more are closed, to be opened again.
+const MOST_OPEN: usize = 1000;
 /// Lost records between two others; more than this is a damaged queue offset.
 const MAX_GAP: i64 = 1 << 20;
 
@@ -62,6 +69,7 @@ impl<'a> Rebuild<'a> {
             options,
             queues,
             open: HashMap::new(),
+            segments: 0,
             has_holes: false,
         }
     }
@@ -96,8 +104,20 @@ impl<'a> Rebuild<'a> {
                 place.insert(open)
             }
         };
+        let had_segment = open.segment.is_some();
         open.put(record.queue_offset, &unit)
-            .map_err(StoreError::io("write", &path))
+            .map_err(StoreError::io("write", &path))?;
+        if !had_segment && open.segment.is_some() {
+            self.segments += 1;
+            if self.segments >= MOST_OPEN {
+                self.segments = 0;
+                for open in self.open.values_mut() {
+                    open.segment = None;
+                    open.queue.files.unmap_all();
+                }
+            }
+        }
+        Ok(())
     }
 
     /// Whether the walk should be done again from the beginning of the log.
@@ -113,23 +133,29 @@ impl<'a> Rebuild<'a> {
         }
     }
 
-    /// Sets the end of every queue. `start` is where the walk began: units of earlier records are kept as they are.
+    /// Sets the end of every queue and returns the sum of the ends. Units of records before the walk are kept as they are.
     pub(super) fn finish(
         mut self,
-        start: u64,
+        surveys: Vec<Survey>,
         walked: &WalkEnd,
         zero_all: bool,
-    ) -> Result<(), StoreError> {
-        for queue in self.queues.all() {
-            let mut open = self.open.remove(&(Arc::as_ptr(&queue) as usize));
-            let path = queue.files.dir().to_path_buf();
-            let finished = open
-                .as_mut()
-                .map_or(Ok(()), OpenQueue::settle)
-                .and_then(|()| finish_queue(&queue, open, start, walked, zero_all));
-            finished.map_err(StoreError::io("cut", &path))?;
+    ) -> Result<i64, StoreError> {
+        let mut units = 0;
+        for survey in surveys {
+            let key = Arc::as_ptr(&survey.queue) as usize;
+            if !self.open.contains_key(&key) {
+                units += finish_untouched(&survey, walked, zero_all)
+                    .map_err(StoreError::io("cut", survey.queue.files.dir()))?;
+            }
         }
-        Ok(())
+        for mut open in std::mem::take(&mut self.open).into_values() {
+            let queue = Arc::clone(&open.queue);
+            let finished = open
+                .settle()
+                .and_then(|()| finish_written(&queue, open, walked));
+            units += finished.map_err(StoreError::io("cut", queue.files.dir()))?;
+        }
+        Ok(units)
     }
 }
 
@@ -137,8 +163,10 @@ impl OpenQueue {
     /// Takes a queue for writing from queue offset `first` on.
     fn new(queue: Arc<QueueHandle>, first: i64) -> io::Result<Self> {
         let has_files = queue.files.first().is_some();
-        let end = queue.end_in_files()?;
-        let unit_before = if has_files { queue.unit(first)? } else { None };
+        let mut scan = UnitScan::new(&queue);
+        let end = scan.end()?;
+        let unit_before = if has_files { scan.unit(first)? } else { None };
+        drop(scan);
         // Nothing is read any more until the queue is reset; everything may be written.
         queue.files.set_end(0);
         queue.files.unmap_all();
@@ -275,39 +303,48 @@ impl OpenQueue {
     }
 }
 
-fn finish_queue(
-    queue: &QueueHandle,
-    open: Option<OpenQueue>,
-    start: u64,
-    walked: &WalkEnd,
-    zero_all: bool,
-) -> io::Result<()> {
-    let is_written = open.is_some();
-    let written = open.map(|open| (open.first, open.next));
-    queue.files.set_end(u64::MAX);
-    queue.files.unmap_all();
-    let low = queue.first_in_files();
-    let in_files = queue.end_in_files()?.max(low);
-    let start = start.cast_signed();
-    let mut next = match written {
-        Some((_, next)) => next,
-        None => queue.first_where(low, in_files, |unit| {
-            unit.is_none_or(|unit| !unit.is_filler() && unit.physical_offset >= start)
-        })?,
-    };
-    // Places of damaged records stay too, if the queue still knows them.
-    let is_damaged = |unit: Unit| {
-        let offset = unit.physical_offset.cast_unsigned();
-        walked.damaged.iter().any(|range| range.contains(&offset))
-    };
-    while next < in_files && queue.unit(next)?.is_some_and(is_damaged) {
-        next += 1;
+/// Whether a unit's record lies in a damaged range. Its place stays, so that all others keep theirs.
+fn is_damaged(unit: &Unit, walked: &WalkEnd) -> bool {
+    let offset = unit.physical_offset.cast_unsigned();
+    walked.damaged.iter().any(|range| range.contains(&offset))
+}
+
+/// Ends a queue that got no unit in the walk.
+fn finish_untouched(survey: &Survey, walked: &WalkEnd, zero_all: bool) -> io::Result<i64> {
+    let queue = &survey.queue;
+    let mut next = survey.next;
+    if next < survey.end {
+        let mut scan = UnitScan::new(queue);
+        while next < survey.end
+            && scan
+                .unit(next)?
+                .is_some_and(|unit| is_damaged(&unit, walked))
+        {
+            next += 1;
+        }
     }
-    if zero_all || is_written || next < in_files {
+    if zero_all || next < survey.end {
         cut(queue, next)?;
     }
-    queue.reset(next, written.map_or(next, |(first, _)| first));
-    Ok(())
+    queue.reset(next, next, survey.min);
+    Ok(next)
+}
+
+fn finish_written(queue: &QueueHandle, open: OpenQueue, walked: &WalkEnd) -> io::Result<i64> {
+    let (first, mut next) = (open.first, open.next);
+    drop(open);
+    let mut scan = UnitScan::new(queue);
+    let in_files = scan.end()?.max(scan.low());
+    while next < in_files
+        && scan
+            .unit(next)?
+            .is_some_and(|unit| is_damaged(&unit, walked))
+    {
+        next += 1;
+    }
+    cut(queue, next)?;
+    queue.reset(next, first, queue.first_in_files());
+    Ok(next)
 }
 
 /// Removes units from `next` on.

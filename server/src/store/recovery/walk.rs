@@ -60,11 +60,26 @@ pub(crate) struct WalkEnd {
     pub(crate) damaged: Vec<Range<u64>>,
 }
 
+impl WalkEnd {
+    /// Adds a walk that began where this one ended.
+    pub(crate) fn append(&mut self, other: Self) {
+        self.end = other.end;
+        self.records += other.records;
+        self.last_timestamp = self.last_timestamp.max(other.last_timestamp);
+        self.last_record = other.last_record.or(self.last_record);
+        self.damaged.extend(other.damaged);
+    }
+}
+
+/// What a walk shows records to.
+pub(crate) type Visit<'a> =
+    dyn FnMut(u64, &RecordView<'_>) -> Result<ControlFlow<()>, StoreError> + 'a;
+
 /// Visits records in order until the log ends or `visit` says [`ControlFlow::Break`], after the record that it saw.
 pub(crate) fn walk(
     files: &SegmentFiles,
     bounds: &Bounds,
-    visit: &mut dyn FnMut(u64, &RecordView<'_>) -> Result<ControlFlow<()>, StoreError>,
+    visit: &mut Visit<'_>,
 ) -> Result<WalkEnd, StoreError> {
     let len = files.segment_len();
     let mut walked = WalkEnd {

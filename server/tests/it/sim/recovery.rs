@@ -181,6 +181,8 @@ fn power_failures_lose_nothing_that_was_flushed() {
             Flush::Sync
         };
         let mut run = Run::new(seed, flush);
+        run.options.transient_store_pool = seed % 4 == 0;
+        run.options.transient_store_pool_size = 100;
         for round in 0..4 {
             println!("seed {seed} round {round}");
             let (store, report) = run.open();
@@ -202,6 +204,8 @@ fn power_failures_lose_nothing_that_was_flushed() {
 fn kills_lose_nothing() {
     for seed in 0..60 {
         let mut run = Run::new(seed, Flush::Async);
+        run.options.transient_store_pool = seed % 2 == 1;
+        run.options.transient_store_pool_size = 100;
         for round in 0..4 {
             println!("seed {seed} round {round}");
             let (store, report) = run.open();
