@@ -3,13 +3,14 @@
 //! ours that runs all the time.
 
 use std::fmt::Write as _;
-use std::fs;
+use std::fs::{self, File};
 use std::net::{Ipv4Addr, SocketAddr, TcpStream};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Duration;
 
 use anyhow::{Context, ensure};
+use rustix::fs::{FlockOperation, fcntl_lock};
 use tempfile::TempDir;
 
 use crate::cluster::Kind;
@@ -20,6 +21,8 @@ use crate::{official, ours, ports, wait_for};
 const READY: Duration = Duration::from_secs(30);
 /// How long a broker may take to stop.
 const STOP: Duration = Duration::from_secs(60);
+/// Connections that are closed one by one while a broker stops.
+const IDLE: usize = 16;
 
 /// The directory and the broker that has it open, if one has. Killed when dropped.
 #[derive(Debug)]
@@ -27,6 +30,8 @@ pub struct Alternating {
     namesrv_addr: SocketAddr,
     broker_addr: SocketAddr,
     broker: Option<(Kind, Process)>,
+    /// Has let go of the directory.
+    ending: Option<(Kind, Process)>,
     // After the broker and before the directory.
     _namesrv: Process,
     dir: TempDir,
@@ -65,6 +70,7 @@ impl Alternating {
             namesrv_addr,
             broker_addr,
             broker: None,
+            ending: None,
             _namesrv: namesrv,
             dir,
         })
@@ -73,34 +79,62 @@ impl Alternating {
     /// Starts a broker of that kind on the directory, ready when this returns.
     ///
     /// # Errors
-    /// When one runs already, or it does not get ready.
+    /// When one runs already, it does not get ready, or the one that was stopped before did not end as it should.
     pub fn start(&mut self, kind: Kind) -> anyhow::Result<()> {
         ensure!(self.broker.is_none(), "a broker has the directory open");
         let process = match kind {
             Kind::Ours => our_program("mqbroker", "broker", &self.dir)?,
-            Kind::Official => official::launch_broker(&self.dir)?,
+            Kind::Official => {
+                self.finish()?;
+                official::launch_broker(&self.dir)?
+            }
         };
         self.broker = Some((kind, process));
         Ok(())
     }
 
-    /// Stops the broker in an orderly way.
+    /// Stops the broker in an orderly way; the directory is free when this returns. The official broker goes on for some
+    /// seconds then with ending its connections; [`Alternating::finish`] waits for that.
     ///
     /// # Errors
-    /// When none runs, or it does not end in time or with another code than usual.
+    /// When none runs, or it does not let go of the directory in time.
     pub fn stop(&mut self) -> anyhow::Result<()> {
+        self.finish()?;
         let (kind, mut process) = self.broker.take().context("no broker runs")?;
+        // A thread of the official broker looks whether it is to end every three seconds, or when a connection goes.
+        let mut idle: Vec<_> = (0..IDLE)
+            .filter_map(|_| TcpStream::connect(self.broker_addr).ok())
+            .collect();
         process.ask_to_end()?;
-        let mut knocks = 0_u32;
-        let ended = wait_for("end of the broker", STOP, || {
-            // Threads of the official broker look whether it ends every three seconds, or when somebody connects.
-            if knocks.is_multiple_of(40) {
-                drop(TcpStream::connect(self.broker_addr));
+        let mut polls = 0_u32;
+        let stopped = wait_for("free directory", STOP, || {
+            polls += 1;
+            if polls.is_multiple_of(20) {
+                idle.pop();
             }
-            knocks += 1;
-            process.try_wait()
+            let is_free = process.try_wait().is_some() || is_free(&self.store());
+            is_free.then_some(())
         });
-        let status = ended.inspect_err(|_| process.kill())?;
+        if let Err(error) = stopped {
+            process.kill();
+            return Err(error.context(process.logs()));
+        }
+        self.ending = Some((kind, process));
+        match kind {
+            Kind::Ours => self.finish(),
+            Kind::Official => Ok(()),
+        }
+    }
+
+    /// Waits until the broker that was stopped last has ended.
+    ///
+    /// # Errors
+    /// When it does not end in time or with another code than usual.
+    pub fn finish(&mut self) -> anyhow::Result<()> {
+        let Some((kind, mut process)) = self.ending.take() else {
+            return Ok(());
+        };
+        let status = process.wait(STOP).inspect_err(|_| process.kill())?;
         ensure!(
             status.code() == Some(kind.exit_code()),
             "ended with {status}\n{}",
@@ -156,4 +190,13 @@ fn our_program(program: &str, name: &str, dir: &TempDir) -> anyhow::Result<Proce
         line.contains("boot success").then_some(())
     })?;
     Ok(process)
+}
+
+/// Whether a broker that was asked to stop is done with its store: the mark of a running one is gone, and so is its lock.
+fn is_free(store: &Path) -> bool {
+    let can_be_locked = || -> std::io::Result<()> {
+        let lock = File::options().write(true).open(store.join("lock"))?;
+        Ok(fcntl_lock(lock, FlockOperation::NonBlockingLockExclusive)?)
+    };
+    !store.join("abort").exists() && can_be_locked().is_ok()
 }

@@ -79,9 +79,12 @@ impl Connection {
     /// # Errors
     /// As [`Connection::receive`].
     pub fn request(&mut self, request: Command) -> anyhow::Result<Command> {
+        let asked = request.code;
         let opaque = self.send(request)?;
         loop {
-            let got = self.receive()?;
+            let got = self
+                .receive()
+                .with_context(|| format!("no response to request {asked}"))?;
             if got.is_response() && got.opaque == opaque {
                 return Ok(got);
             }
@@ -116,7 +119,9 @@ impl Connection {
         waiting: &mut HashMap<i32, usize>,
         responses: &mut [Option<Command>],
     ) -> anyhow::Result<()> {
-        let got = self.receive()?;
+        let got = self
+            .receive()
+            .with_context(|| format!("no response to requests {waiting:?}"))?;
         if let Some(at) = waiting.remove(&got.opaque).filter(|_| got.is_response()) {
             responses[at] = Some(got);
         }
@@ -140,16 +145,11 @@ impl Connection {
     }
 }
 
-/// Creates a topic at the broker and waits until the name server has a route for it.
+/// Creates a topic at the broker.
 ///
 /// # Errors
-/// When the broker refuses it or no route comes up.
-pub fn create_topic(
-    namesrv: SocketAddr,
-    broker: SocketAddr,
-    topic: &str,
-    queues: i32,
-) -> anyhow::Result<()> {
+/// When the broker refuses it.
+pub fn create_topic_at(broker: SocketAddr, topic: &str, queues: i32) -> anyhow::Result<()> {
     let header = CreateTopicRequestHeader {
         topic,
         default_topic: Some("TBW102"),
@@ -166,6 +166,20 @@ pub fn create_topic(
         RequestCode::UPDATE_AND_CREATE_TOPIC,
         &header,
     ))?;
+    Ok(())
+}
+
+/// Creates a topic at the broker and waits until the name server has a route for it.
+///
+/// # Errors
+/// When the broker refuses it or no route comes up.
+pub fn create_topic(
+    namesrv: SocketAddr,
+    broker: SocketAddr,
+    topic: &str,
+    queues: i32,
+) -> anyhow::Result<()> {
+    create_topic_at(broker, topic, queues)?;
     let mut connection = Connection::open(namesrv)?;
     wait_for(&format!("route for {topic}"), TIMEOUT, || {
         let header = GetRouteInfoRequestHeader {
