@@ -7,6 +7,7 @@
 //!
 //! The way of a request: `dispatch` (one `match`) -> `processor/*` -> [`crate::store`] -> [`crate::net::Replies`].
 
+mod consumption;
 mod dispatch;
 mod flush_wait;
 mod long_poll;
@@ -134,7 +135,9 @@ impl Broker {
             batches: Mutex::new(Vec::new()),
             config,
         };
-        Ok((Arc::new(broker), report))
+        let broker = Arc::new(broker);
+        broker.report_consumption();
+        Ok((broker, report))
     }
 
     /// The message store, for the thread that flushes it.
@@ -198,7 +201,7 @@ impl Broker {
         self.topics.persist(now_ms);
         self.groups.persist(now_ms);
         self.offsets.persist(now_ms);
-        self.schedule.persist(now_ms);
+        self.schedule.persist(self, now_ms);
     }
 }
 

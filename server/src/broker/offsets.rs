@@ -109,6 +109,17 @@ impl ConsumerOffsets {
             .copied()
     }
 
+    /// The lowest offset of a queue among the groups that committed one of the topic; a group that has none of this queue
+    /// is at its beginning.
+    pub fn lowest(&self, topic: &str, queue_id: i32) -> Option<i64> {
+        let state = self.state.lock();
+        let offsets = state.groups.values().filter_map(|topics| {
+            let queues = topics.get(topic)?;
+            Some(queues.get(&queue_id).copied().unwrap_or_default())
+        });
+        offsets.min()
+    }
+
     /// Forgets all offsets of a topic.
     pub fn remove_topic(&self, topic: &str) {
         let mut state = self.state.lock();
@@ -204,6 +215,11 @@ mod tests {
         let offsets = open();
         assert_eq!(offsets.query("g", "t", 0), Some(7));
         assert_eq!(offsets.query("h", "t", 1), Some(4));
+        assert_eq!(offsets.lowest("t", 1), Some(3));
+        assert_eq!(
+            (offsets.lowest("t", 0), offsets.lowest("u", 0)),
+            (Some(0), None)
+        );
         offsets.remove_group("g");
         assert_eq!(
             (offsets.query("g", "t", 0), offsets.groups_of("t")),

@@ -82,6 +82,12 @@ impl DelaySchedule {
             .unwrap_or(1000)
     }
 
+    /// Queue offset of a level before which everything was delivered.
+    pub(super) fn delivered(&self, level: i32) -> i64 {
+        let state = self.state.lock();
+        state.offsets.offset_table.get(&level).copied().unwrap_or(0)
+    }
+
     /// Delivers what is due.
     pub(super) fn tick(&self, broker: &Broker, now_ms: i64) {
         for level in 1..=self.max_level() {
@@ -94,7 +100,7 @@ impl DelaySchedule {
             state.dirty && now_ms - state.persisted_ms >= PERSIST_INTERVAL_MS
         };
         if due {
-            self.persist(now_ms);
+            self.persist(broker, now_ms);
         }
     }
 
@@ -134,12 +140,20 @@ impl DelaySchedule {
     }
 
     /// Writes the positions; a failure is logged and tried again later.
-    pub(super) fn persist(&self, now_ms: i64) {
+    pub(super) fn persist(&self, broker: &Broker, now_ms: i64) {
         let mut state = self.state.lock();
         if !state.dirty {
             return;
         }
         state.persisted_ms = now_ms;
+        // What was delivered must not be less safe than the position that forgets its original.
+        match broker.store.flush_pass() {
+            Ok(report) => broker.flushed(&report),
+            Err(error) => {
+                tracing::error!(%error, "delay offsets are not written, what was delivered is not on disk");
+                return;
+            }
+        }
         match self.file.save(|| state.offsets.clone()) {
             Ok(()) => state.dirty = false,
             Err(error) => tracing::error!(%error, "delay offsets were not written, trying again"),
@@ -176,7 +190,7 @@ fn redeliver(broker: &Broker, found: &GetResult) -> bool {
     }
     let times = message.reconsume_times;
     match broker.put_copy(&message, times, topic, queue_id, properties, None) {
-        Ok(()) => true,
+        Ok(_) => true,
         Err(error) => {
             tracing::warn!(%topic, %error, "a delayed message could not be delivered, trying again");
             false

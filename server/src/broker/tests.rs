@@ -425,6 +425,33 @@ fn under_sync_flush_nothing_is_acknowledged_or_seen_before_the_flush() {
 }
 
 #[test]
+fn a_message_sent_back_is_acknowledged_when_it_is_safe() {
+    let mut rig = Rig::new(crate::config::FlushDiskType::Sync);
+    rig.handle(vec![send("T", "", "again")]);
+    let flush = |rig: &Rig| {
+        let report = rig.broker.store.flush_pass().unwrap();
+        rig.broker.flushed(&report);
+    };
+    flush(&rig);
+    rig.later();
+    let message = rig.pull_all("T").remove(0);
+    let header = ConsumerSendMsgBackRequestHeader {
+        offset: message.physical_offset,
+        group: "G",
+        ..Default::default()
+    };
+    let back = Command::request(RequestCode::CONSUMER_SEND_MSG_BACK, &header);
+    assert!(rig.handle(vec![back.clone()]).is_empty());
+    assert!(rig.later().is_empty());
+    flush(&rig);
+    assert_eq!(rig.later()[0].response_code(), ResponseCode::SUCCESS);
+    // Too late is a failure here: the client keeps the message.
+    assert!(rig.handle(vec![back]).is_empty());
+    rig.advance(5_000);
+    assert_eq!(rig.later()[0].response_code(), ResponseCode::SYSTEM_ERROR);
+}
+
+#[test]
 fn a_late_flush_is_answered_as_stored_but_weaker() {
     let mut rig = Rig::new(crate::config::FlushDiskType::Sync);
     assert!(rig.handle(vec![send("T", "", "slow")]).is_empty());

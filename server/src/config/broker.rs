@@ -51,6 +51,10 @@ keys! {
         "mappedFileSizeCommitLog" mapped_file_size_commit_log: u64 = 1_073_741_824,
         /// Bytes of a consume queue file.
         "mappedFileSizeConsumeQueue" mapped_file_size_consume_queue: u64 = 6_000_000,
+        /// Consume queues have extension files.
+        "enableConsumeQueueExt" enable_consume_queue_ext: bool = false,
+        /// Bytes of an extension file of a consume queue.
+        "mappedFileSizeConsumeQueueExt" mapped_file_size_consume_queue_ext: u64 = 50_331_648,
         /// When a send is acknowledged.
         "flushDiskType" flush_disk_type: FlushDiskType = FlushDiskType::Async,
         /// Milliseconds between two flushes of the commit log.
@@ -97,6 +101,8 @@ keys! {
         "diskSpaceWarningLevelRatio" disk_space_warning_level_ratio: u64 = 90,
         /// Files may be deleted before they expire.
         "cleanFileForciblyEnable" clean_file_forcibly_enable: bool = true,
+        /// Files may be deleted before they expire even if their messages were not consumed. Not a key of the reference.
+        "cleanUnconsumedForciblyEnable" clean_unconsumed_forcibly_enable: bool = false,
         /// Milliseconds between two looks for expired files.
         "cleanResourceInterval" clean_resource_interval: i64 = 10_000,
         /// Most commit log files deleted at a time.
@@ -307,6 +313,8 @@ impl BrokerConfig {
             commit_log_dir: self.store_path_commit_log.clone(),
             commit_log_file_size: self.mapped_file_size_commit_log,
             consume_queue_file_size: self.mapped_file_size_consume_queue,
+            consume_queue_ext: self.enable_consume_queue_ext,
+            consume_queue_ext_file_size: self.mapped_file_size_consume_queue_ext,
             flush: match self.flush_disk_type {
                 FlushDiskType::Async => Flush::Async,
                 FlushDiskType::Sync => Flush::Sync,
@@ -333,6 +341,7 @@ impl BrokerConfig {
             clean_resource_interval_ms: self.clean_resource_interval,
             delete_file_batch_max: self.delete_file_batch_max,
             clean_file_forcibly: self.clean_file_forcibly_enable,
+            clean_unconsumed_forcibly: self.clean_unconsumed_forcibly_enable,
             redelete_hanged_file_interval_ms: self.redelete_hanged_file_interval,
             // Clamped as the reference does.
             disk_space_warning_level_ratio: self.disk_space_warning_level_ratio.clamp(35, 90),

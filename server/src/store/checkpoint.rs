@@ -60,6 +60,13 @@ pub(crate) struct Exact {
 }
 
 impl Checkpoint {
+    /// Whether its times can be right at `now_ms`.
+    pub(crate) fn is_of_the_past(&self, now_ms: i64) -> bool {
+        /// Clocks are set back by some seconds now and then.
+        const TOLERANCE_MS: i64 = 60_000;
+        self.physic_timestamp.min(self.logics_timestamp) <= now_ms.saturating_add(TOLERANCE_MS)
+    }
+
     /// Time at which abnormal recovery starts, as the reference computes it.
     pub(crate) fn min_timestamp(&self) -> i64 {
         const MARGIN_MS: i64 = 3000;
@@ -151,6 +158,10 @@ impl CheckpointFile {
         };
         let written = (|| {
             let mut writer = self.disk.open_segment(&self.path, open)?;
+            if create {
+                // A write into a hole of the mapping would end the process on a full disk.
+                writer.segment().reserve(0, LEN)?;
+            }
             writer.write(0, &checkpoint.encode())?;
             writer.segment().flush(0, LEN)
         })();

@@ -2,10 +2,12 @@
 //! Retention: removing old segments, and refusing messages when the disk is nearly full (store.md 7).
 
 use std::io;
+use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use chrono::{Local, TimeZone, Timelike};
 
+use super::consume_queue::QueueHandle;
 use super::{MessageStore, StoreOptions};
 
 /// The first pass comes this long after the start, milliseconds.
@@ -13,11 +15,33 @@ const FIRST_PASS_MS: i64 = 60_000;
 const HOUR_MS: i64 = 3_600_000;
 /// Mappings of old segments are dropped when they were not used for this long, milliseconds.
 const UNMAP_INTERVAL_MS: i64 = 120_000;
+/// Between looks at the free space, milliseconds: so soon messages are taken again when it returns.
+const SPACE_INTERVAL_MS: i64 = 1000;
+
+/// How far a queue was consumed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Consumed {
+    /// Every group that ever committed an offset is past this queue offset.
+    UpTo(i64),
+    /// No group has committed an offset.
+    Nothing,
+    /// Nobody is meant to consume it.
+    Irrelevant,
+}
+
+/// Says how far a queue, of a topic and an id, was consumed.
+pub type ConsumedOf = dyn Fn(&str, i32) -> Consumed + Send + Sync;
 
 /// When the next pass is due.
 pub(crate) struct Cleaner {
     next_ms: i64,
     unmap_ms: i64,
+    space_ms: i64,
+    /// The oldest segment could not be removed; not tried again before.
+    hung_until_ms: i64,
+    consumed_of: Option<Arc<ConsumedOf>>,
+    /// Said once, until it changes: unconsumed messages keep the disk full.
+    is_held: bool,
 }
 
 impl Cleaner {
@@ -25,6 +49,10 @@ impl Cleaner {
         Self {
             next_ms: now_ms + FIRST_PASS_MS,
             unmap_ms: now_ms + UNMAP_INTERVAL_MS,
+            space_ms: now_ms,
+            hung_until_ms: now_ms,
+            consumed_of: None,
+            is_held: false,
         }
     }
 }
@@ -56,7 +84,13 @@ impl Pressure {
 }
 
 impl MessageStore {
-    /// Removes what is due, if a pass is.
+    /// Tells the store how far queues were consumed. Under disk pressure, messages that were not are kept unless
+    /// `cleanUnconsumedForciblyEnable` is set; without this call all count as consumed.
+    pub fn watch_consumption(&self, consumed_of: Arc<ConsumedOf>) {
+        self.cleaner.lock().consumed_of = Some(consumed_of);
+    }
+
+    /// Removes what is due, if a pass is, and looks whether there is space.
     pub(crate) fn clean(&self, now_ms: i64) {
         let mut cleaner = self.cleaner.lock();
         if now_ms >= cleaner.unmap_ms {
@@ -69,16 +103,29 @@ impl MessageStore {
                 index.unmap_idle();
             }
         }
-        if now_ms < cleaner.next_ms {
+        if now_ms < cleaner.space_ms {
             return;
         }
-        cleaner.next_ms = now_ms + self.options.clean_resource_interval_ms;
-        if let Err(error) = self.clean_pass(now_ms) {
-            tracing::warn!(%error, "can not remove old segments");
+        cleaner.space_ms = now_ms + SPACE_INTERVAL_MS;
+        let pressure = self.look_at_space();
+        // A full disk can not wait for the next pass.
+        if now_ms < cleaner.next_ms && pressure != Pressure::Full {
+            return;
+        }
+        cleaner.next_ms = cleaner
+            .next_ms
+            .max(now_ms + self.options.clean_resource_interval_ms);
+        if now_ms < cleaner.hung_until_ms {
+            return;
+        }
+        if let Err(error) = self.clean_pass(&mut cleaner, pressure, now_ms) {
+            cleaner.hung_until_ms = now_ms + self.options.redelete_hanged_file_interval_ms;
+            tracing::warn!(%error, "can not remove the oldest segment; it is tried again after redeleteHangedFileInterval");
         }
     }
 
-    fn clean_pass(&self, now_ms: i64) -> io::Result<()> {
+    /// Refuses messages on a disk that is nearly full, and takes them again when it is not.
+    fn look_at_space(&self) -> Pressure {
         let pressure = self.pressure();
         match pressure {
             Pressure::Full => {
@@ -88,49 +135,102 @@ impl MessageStore {
             }
             // Between the two thresholds the state stays as it is.
             Pressure::Forced => {}
-            Pressure::None | Pressure::Expired => self.is_disk_full.store(false, Ordering::Release),
+            Pressure::None | Pressure::Expired => {
+                if self.is_disk_full.swap(false, Ordering::AcqRel) {
+                    tracing::info!("there is space on the disk; messages are taken again");
+                }
+            }
         }
-        let is_forced = self.options.clean_file_forcibly
-            && matches!(pressure, Pressure::Forced | Pressure::Full);
-        if pressure == Pressure::None && !is_hour(&self.options.delete_when, now_ms) {
+        pressure
+    }
+
+    fn clean_pass(&self, cleaner: &mut Cleaner, pressure: Pressure, now_ms: i64) -> io::Result<()> {
+        let options = &self.options;
+        let is_forced =
+            options.clean_file_forcibly && matches!(pressure, Pressure::Forced | Pressure::Full);
+        if pressure == Pressure::None && !is_hour(&options.delete_when, now_ms) {
             return Ok(());
         }
-        let reserved_ms = i64::try_from(self.options.file_reserved_time_h)
+        let reserved_ms = i64::try_from(options.file_reserved_time_h)
             .unwrap_or(i64::MAX)
             .saturating_mul(HOUR_MS);
         let bases = self.log.files.bases();
         let older = bases
             .len()
             .saturating_sub(1)
-            .min(self.options.delete_file_batch_max);
+            .min(options.delete_file_batch_max);
+        // Looked up only when a segment would go before its time.
+        let mut unconsumed = None;
         let mut removed = 0;
+        let mut outcome = Ok(());
         for base in bases.into_iter().take(older) {
-            let expires_ms = self
-                .log
-                .files
-                .modified_ms(base)?
-                .saturating_add(reserved_ms);
-            let is_flushed = base + self.log.files.segment_len() <= self.log.flushed();
-            if !is_flushed || (expires_ms > now_ms && !is_forced) {
+            let end = base + self.log.files.segment_len();
+            if end > self.log.flushed() {
                 break;
             }
-            self.log.files.remove(base)?;
+            let modified_ms = self.log.files.modified_ms(base)?;
+            if modified_ms.saturating_add(reserved_ms) > now_ms {
+                if !is_forced {
+                    break;
+                }
+                let first = *unconsumed.get_or_insert_with(|| self.first_unconsumed(cleaner));
+                let is_held = first.is_some_and(|first| first < end.cast_signed());
+                if is_held && !options.clean_unconsumed_forcibly {
+                    if !std::mem::replace(&mut cleaner.is_held, true) {
+                        tracing::error!(
+                            "the disk is nearly full of messages that were not consumed; they are kept: \
+                             free space, let them be consumed, or set cleanUnconsumedForciblyEnable=true"
+                        );
+                    }
+                    break;
+                }
+            }
+            cleaner.is_held = false;
+            if let Err(error) = self.log.files.remove(base) {
+                outcome = Err(error);
+                break;
+            }
             removed += 1;
         }
         if removed > 0 {
-            tracing::info!(
-                removed,
-                minimum = self.commit_log_min(),
-                "removed commit log segments"
-            );
-            for queue in self.queues.all() {
-                queue.remove_expired(self.commit_log_min())?;
-            }
-            if let Some(index) = &self.index {
-                index.remove_expired(self.commit_log_min())?;
+            self.follow_log(cleaner, removed)?;
+        }
+        outcome
+    }
+
+    /// Lets queues and index follow the log's new beginning, and counts what nobody had consumed.
+    fn follow_log(&self, cleaner: &Cleaner, removed: usize) -> io::Result<()> {
+        let minimum = self.commit_log_min();
+        let mut lost = 0;
+        for queue in self.queues.all() {
+            let from = first_unconsumed_in(cleaner, &queue);
+            queue.remove_expired(minimum)?;
+            if let Some(from) = from {
+                lost += u64::try_from(queue.min_offset() - from).unwrap_or(0);
             }
         }
+        if let Some(index) = &self.index {
+            index.remove_expired(minimum)?;
+        }
+        tracing::info!(removed, minimum, "removed commit log segments");
+        if lost > 0 {
+            self.unconsumed_removed.fetch_add(lost, Ordering::Relaxed);
+            tracing::warn!(
+                messages = lost,
+                "removed messages that were not consumed by every group"
+            );
+        }
         Ok(())
+    }
+
+    /// Commit-log offset of the oldest message that was not consumed.
+    fn first_unconsumed(&self, cleaner: &Cleaner) -> Option<i64> {
+        let queues = self.queues.all();
+        let offsets = queues.iter().filter_map(|queue| {
+            let from = first_unconsumed_in(cleaner, queue)?;
+            queue.physical_offset(from).ok().flatten()
+        });
+        offsets.min()
     }
 
     fn pressure(&self) -> Pressure {
@@ -145,6 +245,17 @@ impl MessageStore {
         });
         Pressure::of(ratios.max().unwrap_or(0), &self.options)
     }
+}
+
+/// Queue offset of the oldest message of a queue that was not consumed.
+fn first_unconsumed_in(cleaner: &Cleaner, queue: &QueueHandle) -> Option<i64> {
+    let consumed_of = cleaner.consumed_of.as_ref()?;
+    let from = match consumed_of(queue.topic(), queue.queue_id()) {
+        Consumed::UpTo(offset) => offset.max(queue.min_offset()),
+        Consumed::Nothing => queue.min_offset(),
+        Consumed::Irrelevant => return None,
+    };
+    (from < queue.max_offset()).then_some(from)
 }
 
 /// Whether `now_ms` lies in one of the local hours, `;` between them.

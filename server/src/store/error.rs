@@ -30,7 +30,11 @@ pub enum StoreError {
         source: io::Error,
     },
     /// A file that is no segment lies in the commit log's directory. The reference's broker refuses this too.
-    #[error("{} is no commit log segment of {expected_len} bytes: {reason}", path.display())]
+    #[error(
+        "{} is no commit log segment of {expected_len} bytes: {reason}; move it away, or set mappedFileSizeCommitLog \
+         to the size that the store was written with",
+        path.display()
+    )]
     ForeignFile {
         /// The file.
         path: PathBuf,

@@ -9,7 +9,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use bytes::Bytes;
-use kerolox_protocol::message::record::{MIN_BYTES, RecordCheck, check};
+use kerolox_protocol::message::record::{MIN_BYTES, RecordCheck, RecordView, check};
 use smallvec::SmallVec;
 
 use super::consume_queue::{QueueHandle, UNIT_BYTES, UNIT_LEN, Unit, byte_of};
@@ -243,7 +243,7 @@ impl MessageStore {
                     if result.count == 0 {
                         result.status = GetStatus::MessageWasRemoving;
                     }
-                } else if matches(unit.tags_code) {
+                } else if self.tags_code(queue, &unit).is_none_or(&mut *matches) {
                     if !limits.admits(
                         &self.options,
                         unit.physical_offset,
@@ -277,6 +277,18 @@ impl MessageStore {
             run.finish(&mut result.slices);
         }
         result
+    }
+
+    /// What consumers filter by: from the unit, its extension, or if that is missing the record.
+    fn tags_code(&self, queue: &QueueHandle, unit: &Unit) -> Option<i64> {
+        queue.tags_code(unit).or_else(|| {
+            let bytes = self
+                .log
+                .record(unit.physical_offset.cast_unsigned())
+                .ok()??;
+            let record = RecordView::parse(&bytes).ok()?;
+            Some(self.options.tags_code(&record))
+        })
     }
 
     /// Adds the record of `unit` to the run, or begins a new run. `false` if there is no such record, or a damaged one.

@@ -54,6 +54,7 @@ use lock::StoreLock;
 use recovery::Recovery;
 use segments::SegmentFiles;
 
+pub use cleaner::{Consumed, ConsumedOf};
 pub use commit_log::{AppendBatch, AppendOutcome, Appended};
 pub use consume_queue::QueueHandle;
 pub use error::{AppendError, StoreError};
@@ -86,6 +87,7 @@ pub struct MessageStore {
     /// How many of the newest bytes are thought to be in memory.
     resident_bytes: i64,
     damaged_reads: AtomicU64,
+    unconsumed_removed: AtomicU64,
     is_disk_full: AtomicBool,
     is_closed: AtomicBool,
     lock: Mutex<Option<StoreLock>>,
@@ -120,12 +122,8 @@ impl MessageStore {
                 expected_len,
                 reason: misfit.reason,
             })?;
-        let loaded = QueueTable::load(
-            Arc::clone(&disk),
-            queues_dir.clone(),
-            options.consume_queue_len(),
-        )
-        .map_err(StoreError::io("list", &queues_dir))?;
+        let loaded = QueueTable::load(Arc::clone(&disk), options.queue_layout())
+            .map_err(StoreError::io("list", &queues_dir))?;
         let (index, removed_index) = Self::load_index(&options, &disk)?;
         let checkpoint = CheckpointFile::new(Arc::clone(&disk), root.join("checkpoint"));
         let last_checkpoint = checkpoint.read();
@@ -138,6 +136,7 @@ impl MessageStore {
             checkpoint: last_checkpoint,
             is_after_crash: lock.is_after_crash,
             boot_id,
+            now_ms: clock.now_ms(),
             removed_queues: loaded.removed,
         }
         .run()?;
@@ -183,6 +182,7 @@ impl MessageStore {
             recovered_end: walked.end.cast_signed(),
             resident_bytes: i64::try_from(resident).unwrap_or(i64::MAX),
             damaged_reads: AtomicU64::new(0),
+            unconsumed_removed: AtomicU64::new(0),
             is_disk_full: AtomicBool::new(false),
             is_closed: AtomicBool::new(false),
             lock: Mutex::new(Some(lock)),

@@ -3,8 +3,11 @@
 
 use std::path::PathBuf;
 
+use kerolox_protocol::message::record::RecordView;
+use kerolox_protocol::message::{name, properties, property, tags};
+
 use super::StoreError;
-use super::consume_queue::UNIT_BYTES;
+use super::consume_queue::{QueueLayout, UNIT_BYTES};
 
 /// When an appended message is acknowledged and shown.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -27,6 +30,10 @@ pub struct StoreOptions {
     pub commit_log_file_size: u64,
     /// Length of a consume-queue segment, bytes, rounded up to whole units (`mappedFileSizeConsumeQueue`).
     pub consume_queue_file_size: u64,
+    /// Whether tags codes are written to extension files, too (`enableConsumeQueueExt`).
+    pub consume_queue_ext: bool,
+    /// Length of a segment of an extension, bytes (`mappedFileSizeConsumeQueueExt`).
+    pub consume_queue_ext_file_size: u64,
     /// (`flushDiskType`).
     pub flush: Flush,
     /// Longest body, bytes; a record may have 64 KiB more (`maxMessageSize`).
@@ -82,6 +89,8 @@ pub struct StoreOptions {
     pub disk_space_warning_level_ratio: u64,
     /// Whether segments may be removed before they expire (`cleanFileForciblyEnable`).
     pub clean_file_forcibly: bool,
+    /// Whether that holds for messages that were not consumed, too (ours: `cleanUnconsumedForciblyEnable`).
+    pub clean_unconsumed_forcibly: bool,
     /// Most bytes one read returns while they are likely in memory (`maxTransferBytesOnMessageInMemory`).
     pub max_transfer_bytes_in_memory: usize,
     /// Most messages one read returns while they are likely in memory (`maxTransferCountOnMessageInMemory`).
@@ -117,6 +126,8 @@ impl StoreOptions {
             commit_log_dir: None,
             commit_log_file_size: 1 << 30,
             consume_queue_file_size: 6_000_000,
+            consume_queue_ext: false,
+            consume_queue_ext_file_size: 48 << 20,
             flush: Flush::Async,
             max_message_size: 4 << 20,
             file_reserved_time_h: 72,
@@ -147,6 +158,7 @@ impl StoreOptions {
             disk_space_clean_forcibly_ratio: 85,
             disk_space_warning_level_ratio: 90,
             clean_file_forcibly: true,
+            clean_unconsumed_forcibly: false,
             max_transfer_bytes_in_memory: 262_144,
             max_transfer_count_in_memory: 32,
             max_transfer_bytes_in_disk: 65_536,
@@ -170,6 +182,20 @@ impl StoreOptions {
         delay.copied().unwrap_or(1000)
     }
 
+    /// What a record's unit holds besides its place (store.md 3.1): the hash of its tags, or in the delay topic its deliver
+    /// time.
+    pub(crate) fn tags_code(&self, record: &RecordView<'_>) -> i64 {
+        let text = record.properties();
+        if record.topic == name::SCHEDULE_TOPIC.as_bytes()
+            && let Some(level) =
+                properties::find(&text, property::DELAY).and_then(|level| level.parse().ok())
+            && level > 0
+        {
+            return record.store_timestamp.saturating_add(self.delay_ms(level));
+        }
+        tags::tags_code(properties::find(&text, property::TAGS))
+    }
+
     /// Whether records go to the transient store pool first.
     pub(crate) fn has_pool(&self) -> bool {
         self.transient_store_pool && self.flush == Flush::Async
@@ -183,6 +209,16 @@ impl StoreOptions {
 
     pub(crate) fn consume_queue_dir(&self) -> PathBuf {
         self.root_dir.join("consumequeue")
+    }
+
+    pub(crate) fn queue_layout(&self) -> QueueLayout {
+        QueueLayout {
+            root: self.consume_queue_dir(),
+            segment_len: self.consume_queue_len(),
+            ext_root: self.root_dir.join("consumequeue_ext"),
+            ext_segment_len: self.consume_queue_ext_file_size,
+            is_ext_enabled: self.consume_queue_ext,
+        }
     }
 
     /// Length of a consume-queue segment: whole units.
@@ -205,6 +241,13 @@ impl StoreOptions {
                 key: "mappedFileSizeConsumeQueue",
                 value: self.consume_queue_file_size,
                 allowed: "20 to 2147483627 bytes",
+            });
+        }
+        if !(1024..=MAX_LOG).contains(&self.consume_queue_ext_file_size) {
+            return Err(StoreError::Option {
+                key: "mappedFileSizeConsumeQueueExt",
+                value: self.consume_queue_ext_file_size,
+                allowed: "1024 to 2147483647 bytes",
             });
         }
         // 8 GiB at most.

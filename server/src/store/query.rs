@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 //! Questions about queues and the store: offsets by time, store times, figures (store.md 8.6, 8.7).
 
+use std::sync::atomic::Ordering;
+
 use kerolox_protocol::message::record::RecordView;
 
 use super::consume_queue::QueueHandle;
@@ -29,6 +31,10 @@ pub struct Figures {
     pub queues: usize,
     /// Reads that met a damaged or missing record.
     pub damaged_reads: u64,
+    /// Messages that were removed although not every group had consumed them.
+    pub unconsumed_removed: u64,
+    /// Whether the disk is nearly full, so that messages are refused.
+    pub is_disk_full: bool,
     /// Whether messages are taken.
     pub is_writable: bool,
 }
@@ -112,6 +118,8 @@ impl MessageStore {
             flushed: self.flushed_offset(),
             queues: self.queues.all().len(),
             damaged_reads: self.damaged_reads(),
+            unconsumed_removed: self.unconsumed_removed.load(Ordering::Relaxed),
+            is_disk_full: self.is_disk_full.load(Ordering::Relaxed),
             is_writable: self.is_writable(),
         }
     }

@@ -70,30 +70,63 @@ impl SegmentFiles {
         }
     }
 
-    /// Finds the segments of `dir`. An empty last file is removed, a short last one is taken (opening extends it):
-    /// both are what a crash at creation leaves. Everything read later is readable to the segments' ends until
-    /// [`SegmentFiles::set_end`].
+    /// Finds the segments of `dir`, which holds nothing else. An empty last file is removed, a short last one is taken
+    /// (opening extends it): both are what a crash at creation leaves. Everything read later is readable to the segments'
+    /// ends until [`SegmentFiles::set_end`].
     pub(crate) fn load(
         disk: Arc<dyn Disk>,
         dir: PathBuf,
         len: u64,
     ) -> io::Result<Result<Self, Misfit>> {
-        let mut entries: Vec<_> = disk
-            .list(&dir)?
-            .into_iter()
-            .filter(|entry| !entry.is_dir)
-            .collect();
+        let mut entries = files_of(disk.as_ref(), &dir)?;
         if let Some(last) = entries.pop_if(|last| last.len == 0) {
             disk.remove_file(&dir.join(last.name))?;
         }
+        Ok(Self::from_entries(disk, dir, len, &entries))
+    }
+
+    /// As [`SegmentFiles::load`], for a directory whose content can be made again: foreign files are left alone, and if a
+    /// segment can not be right, all are removed.
+    pub(crate) fn load_derived(
+        disk: Arc<dyn Disk>,
+        dir: PathBuf,
+        len: u64,
+    ) -> io::Result<Result<Self, Misfit>> {
+        let mut entries = files_of(disk.as_ref(), &dir)?;
+        entries.retain(|entry| {
+            let is_own = parse_name(entry).is_some();
+            if !is_own {
+                let file = dir.join(&entry.name);
+                tracing::warn!(file = %file.display(), "this is no file of the store; it is left alone");
+            }
+            is_own
+        });
+        if let Some(last) = entries.pop_if(|last| last.len == 0) {
+            disk.remove_file(&dir.join(last.name))?;
+        }
+        let loaded = Self::from_entries(Arc::clone(&disk), dir.clone(), len, &entries);
+        if loaded.is_err() {
+            for entry in entries {
+                disk.remove_file(&dir.join(entry.name))?;
+            }
+        }
+        Ok(loaded)
+    }
+
+    fn from_entries(
+        disk: Arc<dyn Disk>,
+        dir: PathBuf,
+        len: u64,
+        entries: &[DirEntry],
+    ) -> Result<Self, Misfit> {
         let mut slots = VecDeque::new();
         let last = entries.len().saturating_sub(1);
         for (index, entry) in entries.iter().enumerate() {
             let misfit = |reason| {
-                Ok(Err(Misfit {
+                Err(Misfit {
                     path: dir.join(&entry.name),
                     reason,
-                }))
+                })
             };
             let Some(base) = parse_name(entry) else {
                 return misfit("its name is not 20 digits");
@@ -109,14 +142,13 @@ impl SegmentFiles {
         let end = slots
             .back()
             .map_or(0, |slot: &Slot| slot.base.saturating_add(len));
-        let end = AtomicU64::new(end);
-        Ok(Ok(Self {
+        Ok(Self {
             disk,
             dir,
             len,
-            end,
+            end: AtomicU64::new(end),
             slots: RwLock::new(slots),
-        }))
+        })
     }
 
     /// Length of each segment.
@@ -241,10 +273,13 @@ impl SegmentFiles {
         self.disk.remove_file(&self.path(base))
     }
 
-    /// Removes all segments and the directory.
+    /// Removes all segments, and the directory if nothing else is in it.
     pub(crate) fn remove_all(&self) -> io::Result<()> {
-        self.slots.write().clear();
-        self.disk.remove_dir_all(&self.dir)
+        let slots = std::mem::take(&mut *self.slots.write());
+        for slot in slots {
+            self.disk.remove_file(&self.path(slot.base))?;
+        }
+        remove_if_empty(self.disk.as_ref(), &self.dir)
     }
 
     /// Unmaps all segments, so that the next use sees the current end.
@@ -257,10 +292,11 @@ impl SegmentFiles {
 
     /// Whether a segment was used since the last call.
     pub(crate) fn take_used(&self) -> bool {
-        let mut slots = self.slots.write();
-        slots.iter_mut().fold(false, |is_used, slot| {
-            std::mem::take(slot.is_used.get_mut()) || is_used
-        })
+        let mut is_used = false;
+        for slot in self.slots.write().iter_mut() {
+            is_used |= std::mem::take(slot.is_used.get_mut());
+        }
+        is_used
     }
 
     /// Unmaps segments, except the newest, that were not used since the last call.
@@ -291,6 +327,30 @@ impl SegmentFiles {
             },
         )
     }
+}
+
+fn files_of(disk: &dyn Disk, dir: &Path) -> io::Result<Vec<DirEntry>> {
+    let mut entries = disk.list(dir)?;
+    entries.retain(|entry| !entry.is_dir);
+    Ok(entries)
+}
+
+/// Removes the segments of a directory that was never loaded, and the directory if nothing else is in it.
+pub(crate) fn remove_segments(disk: &dyn Disk, dir: &Path) -> io::Result<()> {
+    for entry in files_of(disk, dir)? {
+        if parse_name(&entry).is_some() {
+            disk.remove_file(&dir.join(entry.name))?;
+        }
+    }
+    remove_if_empty(disk, dir)
+}
+
+/// Removes a directory that holds nothing: what the store does not know it does not remove.
+pub(crate) fn remove_if_empty(disk: &dyn Disk, dir: &Path) -> io::Result<()> {
+    if disk.list(dir)?.is_empty() {
+        return disk.remove_dir_all(dir);
+    }
+    Ok(())
 }
 
 /// The slot of `base`; segments are nearly always consecutive, so its place is computed first.

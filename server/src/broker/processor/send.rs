@@ -9,6 +9,7 @@ use std::sync::Arc;
 
 use kerolox_protocol::body::topic::{TopicConfig, perm};
 use kerolox_protocol::command::ResponseHead;
+use kerolox_protocol::header::NoHeader;
 use kerolox_protocol::header::send::{
     SendMessageRequestHeader, SendMessageRequestHeaderV2, SendMessageResponseHeader,
 };
@@ -65,6 +66,12 @@ struct Pending {
 pub(in crate::broker) struct Ack {
     pub(in crate::broker) serialize_type: SerializeType,
     pub(in crate::broker) opaque: i32,
+    /// `None` for an answer without fields.
+    place: Option<Place>,
+}
+
+#[derive(Debug)]
+struct Place {
     msg_id: String,
     queue_id: i32,
     queue_offset: i64,
@@ -523,10 +530,12 @@ pub(in crate::broker) fn append(
             parked.push(Ack {
                 serialize_type: command.serialize_type,
                 opaque: command.opaque,
-                msg_id: msg_id.clone(),
-                queue_id: pending.queue_id,
-                queue_offset,
-                transaction_id: transaction_id.map(str::to_owned),
+                place: Some(Place {
+                    msg_id: msg_id.clone(),
+                    queue_id: pending.queue_id,
+                    queue_offset,
+                    transaction_id: transaction_id.map(str::to_owned),
+                }),
             });
             continue;
         }
@@ -607,18 +616,38 @@ impl Ack {
             opaque: self.opaque,
             remark,
         };
-        let transaction_id = self.transaction_id.as_deref();
+        let Some(place) = &self.place else {
+            // Its clients know success and failure only, and do not give up what failed.
+            let is_late = code == ResponseCode::FLUSH_DISK_TIMEOUT;
+            let late = ResponseHead {
+                code: ResponseCode::SYSTEM_ERROR,
+                remark: Some("FLUSH_DISK_TIMEOUT"),
+                ..head
+            };
+            return out.response(if is_late { &late } else { &head }, &NoHeader, 0);
+        };
+        let transaction_id = place.transaction_id.as_deref();
+        let (queue_id, queue_offset) = (place.queue_id, place.queue_offset);
         out.response(
             &head,
             &answer(
                 broker,
-                &self.msg_id,
-                self.queue_id,
-                self.queue_offset,
+                &place.msg_id,
+                queue_id,
+                queue_offset,
                 transaction_id,
             ),
             0,
         );
+    }
+
+    /// An answer without fields to `command`.
+    pub(in crate::broker) fn plain(command: &Command) -> Self {
+        Self {
+            serialize_type: command.serialize_type,
+            opaque: command.opaque,
+            place: None,
+        }
     }
 }
 

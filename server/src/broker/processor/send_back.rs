@@ -16,7 +16,7 @@ use kerolox_protocol::message::record::{self, RecordFields};
 use kerolox_protocol::message::{MessageExt, name, property, tags};
 use kerolox_protocol::{ResponseCode, version};
 
-use super::send::{SendBatch, refusal_for};
+use super::send::{Ack, SendBatch, refusal_for};
 use crate::broker::Broker;
 use crate::net::{Outcome, Request};
 use crate::refusal::{Refusal, answer, success};
@@ -153,17 +153,29 @@ fn dead_letter_if_worn_out(
 
 /// CONSUMER_SEND_MSG_BACK: another try later, or the dead letter topic.
 pub(in crate::broker) fn consumer_send_msg_back(broker: &Broker, request: &Request<'_>) -> Outcome {
-    answer(|| {
-        send_back(broker, request, &request.command.header()?)?;
+    let mut end = None;
+    let outcome = answer(|| {
+        end = send_back(broker, request, &request.command.header()?)?;
         Ok(success())
-    })
+    });
+    match end {
+        Some(end) if broker.waits_for_flush() && !request.command.is_oneway() => {
+            let acks = vec![Ack::plain(request.command)];
+            broker
+                .flush_waiters
+                .park(broker, request.session, end, acks);
+            Outcome::Parked
+        }
+        _ => outcome,
+    }
 }
 
+/// Returns the end of the copy in the commit log; `None` if the group wants none.
 fn send_back(
     broker: &Broker,
     request: &Request<'_>,
     header: &ConsumerSendMsgBackRequestHeader<'_>,
-) -> Result<(), Refusal> {
+) -> Result<Option<i64>, Refusal> {
     let group = header.group;
     let Some(config) = broker.groups.find(group, request.now_ms) else {
         return Err(Refusal::new(
@@ -181,7 +193,7 @@ fn send_back(
         ));
     }
     if config.retry_queue_nums <= 0 {
-        return Ok(());
+        return Ok(None);
     }
     let missing = || {
         Refusal::new(
@@ -242,11 +254,13 @@ fn send_back(
             &target.properties,
             target.delay_ms,
         )
+        .map(Some)
         .map_err(|error| refusal_for(&error))
 }
 
 impl Broker {
-    /// Stores a copy of `message` under another topic and queue. It is not waited for on disk.
+    /// Stores a copy of `message` under another topic and queue and returns its end in the commit log: under SYNC_FLUSH it
+    /// is safe once that is flushed.
     pub(in crate::broker) fn put_copy(
         &self,
         message: &MessageExt,
@@ -255,7 +269,7 @@ impl Broker {
         queue_id: i32,
         properties: &Properties,
         delay_ms: Option<i64>,
-    ) -> Result<(), StoreError> {
+    ) -> Result<i64, StoreError> {
         let queue = self.store.queue(topic, queue_id)?;
         let text = properties.to_text();
         let fields = RecordFields {
@@ -279,7 +293,7 @@ impl Broker {
                 records.push(&queue, &fields, tags_code)?
             }
         };
-        self.store.append(&mut records);
+        let end_offset = self.store.append(&mut records).end_offset;
         for result in records.results() {
             (*result)?;
         }
@@ -287,6 +301,6 @@ impl Broker {
         for queue in &arrivals {
             self.arrived(queue);
         }
-        Ok(())
+        Ok(end_offset)
     }
 }

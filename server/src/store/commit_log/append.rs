@@ -17,7 +17,7 @@ use parking_lot::MutexGuard;
 use super::batch::Entry;
 use super::{AppendBatch, Appended, CommitLog, TagsCode, Tail, refusal};
 use crate::store::AppendError;
-use crate::store::consume_queue::{QueueHandle, QueueWriter, Unit};
+use crate::store::consume_queue::{ExtUnit, QueueHandle, QueueWriter, Unit};
 
 /// What came of an append; the batch holds the result of each entry.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -161,6 +161,12 @@ impl CommitLog {
                         TagsCode::Hash(code) => code,
                         TagsCode::DeliverAfterMs(delay) => timestamp.saturating_add(delay),
                     };
+                    let tags_code = queue.ext.as_ref().map_or(tags_code, |ext| {
+                        ext.put(ExtUnit {
+                            tags_code,
+                            store_timestamp: timestamp,
+                        })
+                    });
                     writer.put(
                         &queue.files,
                         &Unit {

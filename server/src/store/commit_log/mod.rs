@@ -6,34 +6,28 @@
 //!
 //! Before this step: [`batch`](AppendBatch) encodes outside the lock. After it: the consume queues show the messages.
 
+mod ahead;
 mod append;
 mod batch;
 mod pool;
+mod tail;
 
 use std::io;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering};
 
 use bytes::Bytes;
-use kerolox_protocol::message::record::{self, BLANK_BYTES};
+use kerolox_protocol::message::record;
 use parking_lot::Mutex;
 
 use super::AppendError;
-use super::consume_queue::QueueHandle;
-use super::disk::{Segment, SegmentWriter};
 use super::segments::SegmentFiles;
 
+use ahead::{MIN_AHEAD, NewSegment};
 pub use append::AppendOutcome;
 pub use batch::{AppendBatch, Appended};
 pub(crate) use batch::{Limits, TagsCode};
 pub(crate) use pool::{TransientPool, remove_buffers, restore};
-
-/// Space and pages are prepared at least this far ahead of the end, bytes.
-const MIN_AHEAD: u64 = 4 << 20;
-/// And at most this far, however fast the log grows.
-const MAX_AHEAD: u64 = 64 << 20;
-/// Space reserved at a time when an append finds none prepared.
-const INLINE_RESERVE: u64 = 1 << 20;
+use tail::Tail;
 
 /// The log's files and positions.
 pub(crate) struct CommitLog {
@@ -52,43 +46,6 @@ pub(crate) struct CommitLog {
     flushed_timestamp: AtomicI64,
     is_poisoned: AtomicBool,
     is_closed: AtomicBool,
-}
-
-/// A segment that appends have not reached.
-struct NewSegment {
-    base: u64,
-    log: Box<dyn SegmentWriter>,
-    /// What is appended to, with a transient pool.
-    buffer: Option<Box<dyn SegmentWriter>>,
-}
-
-/// The end of the log; whoever locks it may append.
-pub(crate) struct Tail {
-    /// The segment, or its buffer.
-    writer: Box<dyn SegmentWriter>,
-    base: u64,
-    /// Offset of the next record.
-    pub(crate) position: u64,
-    /// Space on disk is reserved up to here.
-    reserved: u64,
-    /// Pages are in memory up to here.
-    faulted: u64,
-    /// When the end passes this, the background thread is woken to prepare more.
-    low_water: u64,
-    /// How far ahead to prepare.
-    ahead: u64,
-    /// End at the last preparation: tells how fast the log grows.
-    position_at_prepare: u64,
-    /// Store timestamps never go back within a run.
-    pub(crate) last_timestamp: i64,
-    /// Sum of the ends of all consume queues.
-    pub(crate) units: i64,
-    /// Bytes of a buffer before this offset were given back.
-    released: u64,
-    /// Queues with messages that wait for a commit or flush to become visible.
-    pub(crate) touched: Vec<Arc<QueueHandle>>,
-    /// Queues with units that are not on disk.
-    pub(crate) dirty: Vec<Arc<QueueHandle>>,
 }
 
 impl CommitLog {
@@ -285,170 +242,9 @@ impl CommitLog {
         Ok(())
     }
 
-    fn create(&self, base: u64) -> Result<NewSegment, AppendError> {
-        if let Some(refusal) = self.pool.as_ref().and_then(TransientPool::refusal) {
-            return Err(refusal);
-        }
-        let log = self.files.create(base).map_err(|error| refusal(&error))?;
-        let buffer = match &self.pool {
-            Some(pool) => match pool.create(base, self.files.segment_len()) {
-                Ok(buffer) => Some(buffer),
-                Err(error) => {
-                    self.files.discard(base).unwrap_or(());
-                    return Err(refusal(&error));
-                }
-            },
-            None => None,
-        };
-        Ok(NewSegment { base, log, buffer })
-    }
-
-    /// Reserves space, brings pages in and creates the next segment ahead of the appends; the slow parts run unlocked.
-    pub(crate) fn prepare_ahead(&self) {
-        let segment_len = self.files.segment_len();
-        let (segment, base, position, reserved, faulted, ahead, wants_next) = {
-            let mut tail = self.tail.lock();
-            let grown = tail.position - tail.position_at_prepare;
-            tail.position_at_prepare = tail.position;
-            // Follow bursts at once, forget them slowly.
-            tail.ahead = grown
-                .saturating_mul(4)
-                .max(tail.ahead / 8 * 7)
-                .clamp(MIN_AHEAD, MAX_AHEAD);
-            let rest = tail.base + segment_len - tail.position;
-            let wants_next = rest < tail.ahead.saturating_mul(4);
-            let segment: Arc<dyn Segment> = Arc::clone(tail.writer.segment());
-            (
-                segment,
-                tail.base,
-                tail.position,
-                tail.reserved,
-                tail.faulted,
-                tail.ahead,
-                wants_next,
-            )
-        };
-        let end = base + segment_len;
-        let target = (position + ahead).min(end);
-        // A failure to reserve shows when an append needs the space.
-        let is_reserved = target > reserved
-            && segment
-                .reserve(reserved.max(position) - base, target - base)
-                .is_ok();
-        if target > faulted.max(position) && (is_reserved || reserved >= target) {
-            segment.prefault(faulted.max(position) - base, target - base);
-        }
-        if wants_next {
-            let mut next = self.next.lock();
-            // Unless an append was faster and has created that segment itself.
-            if next.is_none() && self.files.last() == Some(base) {
-                *next = self.create(end).ok();
-            }
-        }
-
-        let mut tail = self.tail.lock();
-        if tail.base == base {
-            if is_reserved {
-                tail.reserved = tail.reserved.max(target);
-            }
-            tail.faulted = tail.faulted.max(target);
-            // At the end of a segment there is nothing more to prepare until the next begins.
-            tail.low_water = if target == end {
-                end
-            } else {
-                target - (target - position) / 2
-            };
-        }
-    }
-
-    /// Removes a segment that was created ahead but not used.
-    pub(crate) fn discard_next(&self) -> io::Result<()> {
-        if let Some(next) = self.next.lock().take() {
-            self.files.discard(next.base)?;
-            if let Some(pool) = &self.pool {
-                pool.discard(next.base)?;
-            }
-        }
-        Ok(())
-    }
-
     /// Removes the pool's buffers; everything must be committed.
     pub(crate) fn remove_pool(&self) -> io::Result<()> {
         self.pool.as_ref().map_or(Ok(()), TransientPool::remove_all)
-    }
-}
-
-impl Tail {
-    /// Whether the background thread should prepare more.
-    pub(crate) fn is_low(&self) -> bool {
-        self.position > self.low_water
-    }
-
-    /// Makes sure that `size` bytes fit at the end, closing the segment and opening the next if need be.
-    fn make_room(&mut self, log: &CommitLog, size: u64) -> Result<(), AppendError> {
-        let segment_len = log.files.segment_len();
-        let needed = size + BLANK_BYTES as u64;
-        if self.position + needed > self.base + segment_len {
-            self.roll(log)?;
-        }
-        let end = self.base + segment_len;
-        let needed = (self.position + needed).min(end);
-        if needed > self.reserved {
-            let segment = self.writer.segment();
-            let generous = needed.max(self.reserved + INLINE_RESERVE).min(end);
-            let from = self.reserved - self.base;
-            self.reserved = match segment.reserve(from, generous - self.base) {
-                Ok(()) => generous,
-                // The last bytes of a disk are still good for this record.
-                Err(_) => match segment.reserve(from, needed - self.base) {
-                    Ok(()) => needed,
-                    Err(error) => return Err(refusal(&error)),
-                },
-            };
-        }
-        Ok(())
-    }
-
-    /// Closes the segment with a blank record and goes on in the next. Nothing has happened if there is no next one.
-    fn roll(&mut self, log: &CommitLog) -> Result<(), AppendError> {
-        let segment_len = log.files.segment_len();
-        let next_base = self.base + segment_len;
-        let mut created = log.next.lock();
-        let next = match created.take() {
-            Some(next) if next.base == next_base => next,
-            _ => log.create(next_base)?,
-        };
-        let at = self.position - self.base;
-        // A segment is at most i32::MAX bytes long, and make_room leaves 8 bytes for this head.
-        let rest = i32::try_from(segment_len - at).unwrap_or(i32::MAX);
-        let written = self.writer.write(at, &record::blank(rest));
-        if let Err(error) = written {
-            log.poison(&error);
-            return Err(AppendError::Poisoned);
-        }
-        let shown = Arc::clone(next.log.segment());
-        match (&log.pool, next.buffer) {
-            (Some(pool), Some(buffer)) => {
-                if let Err(error) = pool.add(next_base, next.log) {
-                    log.poison(&error);
-                    return Err(AppendError::Poisoned);
-                }
-                self.writer = buffer;
-            }
-            _ => {
-                self.writer.publish(segment_len);
-                log.files.set_end(next_base);
-                self.writer = next.log;
-            }
-        }
-        log.files.add(next_base, &shown);
-        self.base = next_base;
-        self.position = next_base;
-        self.reserved = next_base;
-        self.faulted = next_base;
-        self.low_water = next_base;
-        self.released = next_base;
-        Ok(())
     }
 }
 

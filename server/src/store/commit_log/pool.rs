@@ -18,7 +18,7 @@ use parking_lot::Mutex;
 
 use crate::store::AppendError;
 use crate::store::disk::{Disk, OpenSegment, ReadAt, SegmentWriter};
-use crate::store::segments::{SegmentFiles, file_name};
+use crate::store::segments::{SegmentFiles, file_name, remove_segments};
 
 /// Bytes copied at a time.
 const STEP: usize = 256 * 1024;
@@ -151,7 +151,7 @@ impl TransientPool {
     /// Removes all buffers; everything is committed.
     pub(super) fn remove_all(&self) -> io::Result<()> {
         self.targets.lock().clear();
-        self.disk.remove_dir_all(&self.dir)
+        remove_segments(self.disk.as_ref(), &self.dir)
     }
 }
 
@@ -203,11 +203,7 @@ pub(crate) fn restore(
 
 /// Removes the buffers of an earlier process, once they are restored.
 pub(crate) fn remove_buffers(disk: &dyn Disk, root: &Path) -> io::Result<()> {
-    let dir = pool_dir(root);
-    if disk.list(&dir)?.is_empty() {
-        return Ok(());
-    }
-    disk.remove_dir_all(&dir)
+    remove_segments(disk, &pool_dir(root))
 }
 
 fn open_or_create(files: &SegmentFiles, base: u64) -> io::Result<Box<dyn SegmentWriter>> {

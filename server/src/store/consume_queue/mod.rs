@@ -4,6 +4,7 @@
 //! A queue is a directory of segments of 20-byte units; unit `k` is at byte `20 * k` and belongs to queue offset `k`.
 //! Units are written under the append lock together with the record; a queue can be rebuilt from the log at any time.
 
+mod ext;
 mod open_queues;
 mod scan;
 mod table;
@@ -20,9 +21,10 @@ use parking_lot::Mutex;
 use super::disk::Segment;
 use super::segments::SegmentFiles;
 
+pub(crate) use ext::{ExtUnit, QueueExt, is_address};
 use open_queues::OpenQueues;
 pub(crate) use scan::UnitScan;
-pub(crate) use table::QueueTable;
+pub(crate) use table::{QueueLayout, QueueTable};
 pub(crate) use unit::{UNIT_BYTES, UNIT_LEN, Unit};
 pub(crate) use writer::QueueWriter;
 
@@ -31,6 +33,8 @@ pub struct QueueHandle {
     topic: Box<str>,
     queue_id: i32,
     pub(crate) files: SegmentFiles,
+    /// Units of the extension, if there are or will be any.
+    pub(crate) ext: Option<Box<QueueExt>>,
     /// Lowest queue offset whose record still exists.
     min: AtomicI64,
     /// Queue offset after the last visible message.
@@ -60,11 +64,18 @@ impl std::fmt::Debug for QueueHandle {
 
 impl QueueHandle {
     /// A queue with the segments that were found; [`QueueHandle::reset`] sets its end.
-    fn new(topic: &str, queue_id: i32, files: SegmentFiles, open: Arc<OpenQueues>) -> Arc<Self> {
+    fn new(
+        topic: &str,
+        queue_id: i32,
+        files: SegmentFiles,
+        ext: Option<Box<QueueExt>>,
+        open: Arc<OpenQueues>,
+    ) -> Arc<Self> {
         Arc::new_cyclic(|this| Self {
             topic: topic.into(),
             queue_id,
             files,
+            ext,
             min: AtomicI64::new(0),
             visible: AtomicI64::new(0),
             is_watched: AtomicBool::new(false),
@@ -173,6 +184,9 @@ impl QueueHandle {
         *writer = QueueWriter::default();
         self.min.store(0, Ordering::Release);
         self.visible.store(0, Ordering::Release);
+        if let Some(ext) = &self.ext {
+            ext.delete()?;
+        }
         self.files.remove_all()?;
         Ok(next)
     }
@@ -200,6 +214,9 @@ impl QueueHandle {
         self.is_open.store(false, Ordering::Release);
         writer.close(&self.files);
         self.files.unmap_all();
+        if let Some(ext) = &self.ext {
+            ext.close();
+        }
         true
     }
 
@@ -219,31 +236,55 @@ impl QueueHandle {
         self.files.first().map_or(0, offset_of)
     }
 
-    /// Sets the minimum to the first unit whose record is not below `log_min`.
-    pub(crate) fn correct_min(&self, log_min: i64) -> io::Result<()> {
-        let low = self.min_offset().max(self.first_in_files());
-        let min = self.first_where(low, self.max_offset(), |unit| {
-            unit.is_some_and(|unit| !unit.is_filler() && unit.physical_offset >= log_min)
-        })?;
-        self.set_min(min);
-        Ok(())
+    /// Commit-log offset of the first message at `offset` or later whose place is not empty.
+    pub(crate) fn physical_offset(&self, offset: i64) -> io::Result<Option<i64>> {
+        let mut scan = UnitScan::new(self);
+        for offset in offset..self.max_offset() {
+            match scan.unit(offset)? {
+                Some(unit) if unit.is_filler() => {}
+                unit => return Ok(unit.map(|unit| unit.physical_offset)),
+            }
+        }
+        Ok(None)
     }
 
-    /// Removes segments, oldest first and never the newest, all of whose records lie below `log_min`.
-    pub(crate) fn remove_expired(&self, log_min: i64) -> io::Result<usize> {
-        let bases = self.files.bases();
-        let mut removed = 0;
-        for pair in bases.windows(2) {
+    /// Removes segments, oldest first and never the newest, all of whose records lie below `log_min`, and sets the minimum
+    /// to the first unit whose record does not.
+    pub(crate) fn remove_expired(&self, log_min: i64) -> io::Result<()> {
+        let mut scan = UnitScan::new(self);
+        let is_kept = |unit: Option<Unit>| {
+            unit.is_some_and(|unit| !unit.is_filler() && unit.physical_offset >= log_min)
+        };
+        for pair in self.files.bases().windows(2) {
             let &[base, next] = pair else { break };
-            let last = self.unit(offset_of(next) - 1)?;
-            if last.is_some_and(|unit| unit.physical_offset >= log_min && !unit.is_filler()) {
+            if is_kept(scan.unit(offset_of(next) - 1)?) {
                 break;
             }
             self.files.remove(base)?;
-            removed += 1;
         }
-        self.correct_min(log_min)?;
-        Ok(removed)
+        let low = self.min_offset().max(scan.low());
+        let min = if is_kept(scan.unit(low)?) {
+            low
+        } else {
+            scan.first_where(low, self.max_offset(), is_kept)?
+        };
+        self.set_min(min);
+        if let Some(ext) = &self.ext
+            && let Some(unit) = scan.unit(min)?
+            && is_address(unit.tags_code)
+        {
+            ext.remove_expired(unit.tags_code)?;
+        }
+        Ok(())
+    }
+
+    /// What consumers filter by; `None` if the unit's extension can not be read, and so nothing is known.
+    pub(crate) fn tags_code(&self, unit: &Unit) -> Option<i64> {
+        if !is_address(unit.tags_code) {
+            return Some(unit.tags_code);
+        }
+        let ext = self.ext.as_ref()?.resolve(unit.tags_code)?;
+        Some(ext.tags_code)
     }
 
     /// Syncs units if at least `least_bytes` are not yet on disk; returns whether everything is on disk now.
@@ -255,6 +296,10 @@ impl QueueHandle {
         };
         if to.saturating_sub(from) < least_bytes.max(1) {
             return Ok(from >= to);
+        }
+        // First: a unit on disk must not point to nothing.
+        if let Some(ext) = &self.ext {
+            ext.flush()?;
         }
         let mut at = from;
         while at < to {

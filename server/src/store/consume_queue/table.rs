@@ -9,17 +9,30 @@ use std::sync::Arc;
 use parking_lot::RwLock;
 
 use super::QueueHandle;
+use super::ext::QueueExt;
 use super::open_queues::OpenQueues;
 use crate::store::disk::Disk;
-use crate::store::segments::SegmentFiles;
+use crate::store::segments::{SegmentFiles, remove_if_empty};
 
 /// Queues by topic; the queues of a topic are sorted by id. Looking one up allocates nothing.
 pub(crate) struct QueueTable {
     disk: Arc<dyn Disk>,
-    root: PathBuf,
-    segment_len: u64,
+    layout: QueueLayout,
     open: Arc<OpenQueues>,
     topics: RwLock<HashMap<Box<str>, Vec<Arc<QueueHandle>>>>,
+}
+
+/// Where queues lie.
+#[derive(Clone, Debug)]
+pub(crate) struct QueueLayout {
+    /// `consumequeue`.
+    pub(crate) root: PathBuf,
+    pub(crate) segment_len: u64,
+    /// `consumequeue_ext`.
+    pub(crate) ext_root: PathBuf,
+    pub(crate) ext_segment_len: u64,
+    /// Whether appends write to extensions.
+    pub(crate) is_ext_enabled: bool,
 }
 
 /// What [`QueueTable::load`] met.
@@ -30,12 +43,15 @@ pub(crate) struct Loaded {
 }
 
 impl QueueTable {
-    /// Finds the queues under `root`. A queue whose directory holds anything but segments is removed: it can be rebuilt.
-    pub(crate) fn load(disk: Arc<dyn Disk>, root: PathBuf, segment_len: u64) -> io::Result<Loaded> {
+    /// Finds the queues. A queue whose directory holds anything but segments is removed: it can be rebuilt.
+    pub(crate) fn load(disk: Arc<dyn Disk>, layout: QueueLayout) -> io::Result<Loaded> {
+        let QueueLayout {
+            root, segment_len, ..
+        } = &layout;
         let open = Arc::new(OpenQueues::new(disk.most_mapped()));
         let mut topics: HashMap<Box<str>, Vec<Arc<QueueHandle>>> = HashMap::new();
         let mut removed = Vec::new();
-        for topic in disk.list(&root)?.into_iter().filter(|entry| entry.is_dir) {
+        for topic in disk.list(root)?.into_iter().filter(|entry| entry.is_dir) {
             let topic_dir = root.join(&topic.name);
             let mut queues = Vec::new();
             for entry in disk
@@ -53,13 +69,14 @@ impl QueueTable {
                     continue;
                 };
                 let dir = topic_dir.join(&entry.name);
-                match SegmentFiles::load(Arc::clone(&disk), dir.clone(), segment_len)? {
+                match SegmentFiles::load_derived(Arc::clone(&disk), dir.clone(), *segment_len)? {
                     Ok(files) => {
-                        queues.push(QueueHandle::new(&topic.name, id, files, Arc::clone(&open)));
+                        let ext = load_ext(&disk, &layout, &topic.name, id)?;
+                        let open = Arc::clone(&open);
+                        queues.push(QueueHandle::new(&topic.name, id, files, ext, open));
                     }
                     Err(misfit) => {
                         tracing::warn!(file = %misfit.path.display(), reason = misfit.reason, "queue is rebuilt");
-                        disk.remove_dir_all(&dir)?;
                         removed.push(dir);
                     }
                 }
@@ -71,8 +88,7 @@ impl QueueTable {
         }
         let table = Self {
             disk,
-            root,
-            segment_len,
+            layout,
             open,
             topics: RwLock::new(topics),
         };
@@ -108,9 +124,15 @@ impl QueueTable {
     }
 
     fn make(&self, topic: &str, queue_id: i32) -> Arc<QueueHandle> {
-        let dir = QueueHandle::dir(&self.root, topic, queue_id);
-        let files = SegmentFiles::new(Arc::clone(&self.disk), dir, self.segment_len);
-        QueueHandle::new(topic, queue_id, files, Arc::clone(&self.open))
+        let dir = QueueHandle::dir(&self.layout.root, topic, queue_id);
+        let files = SegmentFiles::new(Arc::clone(&self.disk), dir, self.layout.segment_len);
+        let ext = self.layout.is_ext_enabled.then(|| {
+            let dir = QueueHandle::dir(&self.layout.ext_root, topic, queue_id);
+            let len = self.layout.ext_segment_len;
+            let files = SegmentFiles::new(Arc::clone(&self.disk), dir, len);
+            Box::new(QueueExt::new(files, true))
+        });
+        QueueHandle::new(topic, queue_id, files, ext, Arc::clone(&self.open))
     }
 
     pub(crate) fn all(&self) -> Vec<Arc<QueueHandle>> {
@@ -138,7 +160,9 @@ impl QueueTable {
             units += queue.delete()?;
         }
         if !queues.is_empty() {
-            self.disk.remove_dir_all(&self.root.join(topic))?;
+            for root in [&self.layout.root, &self.layout.ext_root] {
+                remove_if_empty(self.disk.as_ref(), &root.join(topic))?;
+            }
         }
         Ok(units)
     }
@@ -154,9 +178,39 @@ impl QueueTable {
     /// Removes all queues.
     pub(crate) fn clear(&self) -> io::Result<()> {
         let topics = std::mem::take(&mut *self.topics.write());
-        for queue in topics.values().flatten() {
-            queue.delete()?;
+        for (topic, queues) in &topics {
+            for queue in queues {
+                queue.delete()?;
+            }
+            for root in [&self.layout.root, &self.layout.ext_root] {
+                remove_if_empty(self.disk.as_ref(), &root.join(topic.as_ref()))?;
+            }
         }
-        self.disk.remove_dir_all(&self.root)
+        Ok(())
     }
+}
+
+/// The extension of a queue that was found. One that can not be right is removed; that costs the queue a rebuild.
+fn load_ext(
+    disk: &Arc<dyn Disk>,
+    layout: &QueueLayout,
+    topic: &str,
+    queue_id: i32,
+) -> io::Result<Option<Box<QueueExt>>> {
+    let dir = QueueHandle::dir(&layout.ext_root, topic, queue_id);
+    let is_enabled = layout.is_ext_enabled;
+    // Most stores have none: no look at each queue then.
+    if !is_enabled && disk.list(&layout.ext_root)?.is_empty() {
+        return Ok(None);
+    }
+    let len = layout.ext_segment_len;
+    let files = match SegmentFiles::load_derived(Arc::clone(disk), dir.clone(), len)? {
+        Ok(files) => files,
+        Err(misfit) => {
+            tracing::warn!(file = %misfit.path.display(), reason = misfit.reason, "the queue's extension is left out");
+            SegmentFiles::new(Arc::clone(disk), dir, len)
+        }
+    };
+    let is_needed = is_enabled || files.first().is_some();
+    Ok(is_needed.then(|| Box::new(QueueExt::new(files, is_enabled))))
 }

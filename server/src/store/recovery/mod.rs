@@ -28,6 +28,9 @@ use super::{StoreError, StoreOptions, commit_log};
 use rebuild::Rebuild;
 pub(crate) use walk::{Beyond, Bounds, WalkEnd, walk};
 
+/// Commit log read between two words about it, bytes.
+const PROGRESS_STEP: u64 = 1 << 30;
+
 /// What recovery found and did.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct RecoveryReport {
@@ -73,6 +76,7 @@ pub(crate) struct Recovery<'a> {
     pub(crate) is_after_crash: bool,
     /// This run of the machine.
     pub(crate) boot_id: u64,
+    pub(crate) now_ms: i64,
     /// Queues that loading had to remove.
     pub(crate) removed_queues: Vec<PathBuf>,
 }
@@ -89,15 +93,21 @@ impl Recovery<'_> {
                 && exact.restart >= first
         });
 
-        let mut start = if !self.removed_queues.is_empty() || self.queues.all().is_empty() {
-            first
-        } else if let Some(restart) = self.restart(exact)? {
-            restart
-        } else if self.is_after_crash {
-            self.start_by_time(first)?
-        } else {
-            self.start_after_stop(first)?
-        };
+        let is_doubtful = self.checkpoint.exact.is_some() && exact.is_none()
+            || !self.checkpoint.is_of_the_past(self.now_ms);
+        if is_doubtful {
+            tracing::warn!("the checkpoint does not fit the commit log; everything is read again");
+        }
+        let mut start =
+            if is_doubtful || !self.removed_queues.is_empty() || self.queues.all().is_empty() {
+                first
+            } else if let Some(restart) = self.restart(exact)? {
+                restart
+            } else if self.is_after_crash {
+                self.start_by_time(first)?
+            } else {
+                self.start_after_stop(first)?
+            };
         let mut rebuilt_queues = self.removed_queues.clone();
         let mut surveys = self.survey(start)?;
         let units = surveys.iter().map(|survey| survey.next).sum::<i64>();
@@ -181,7 +191,18 @@ impl Recovery<'_> {
     /// Walks the log and writes the units of its records.
     fn rebuild(&self, bounds: Bounds) -> Result<(Rebuild<'_>, WalkEnd), StoreError> {
         let mut rebuild = Rebuild::new(self.options, self.queues);
+        let mut next_word = bounds.start + PROGRESS_STEP;
+        let of = self.log.last().unwrap_or(0) + self.log.segment_len();
         let mut add = |offset, record: &RecordView<'_>| {
+            if offset >= next_word {
+                next_word = offset + PROGRESS_STEP;
+                tracing::info!(
+                    from = bounds.start,
+                    at = offset,
+                    of,
+                    "reading the commit log"
+                );
+            }
             rebuild.add(offset, record)?;
             Ok(ControlFlow::Continue(()))
         };

@@ -6,7 +6,7 @@ use std::io;
 use std::sync::Arc;
 
 use kerolox_protocol::message::record::RecordView;
-use kerolox_protocol::message::{name, properties, property, sys_flag, tags};
+use kerolox_protocol::message::sys_flag;
 
 use super::WalkEnd;
 use super::survey::Survey;
@@ -89,7 +89,7 @@ impl<'a> Rebuild<'a> {
         let unit = Unit {
             physical_offset: offset.cast_signed(),
             size: i32::try_from(record.size).unwrap_or(i32::MAX - 1),
-            tags_code: tags_code(self.options, topic, record),
+            tags_code: self.options.tags_code(record),
         };
         let queue = self.queues.find_or_add(topic, record.queue_id);
         let path = queue.files.dir().to_path_buf();
@@ -200,7 +200,13 @@ impl OpenQueue {
         let is_expected = if self.is_started {
             offset == self.next
         } else {
-            !self.has_files || offset == self.end_before || self.unit_before == Some(*unit)
+            let is_same = |before: Unit| {
+                let tags_code = self.queue.tags_code(&before);
+                let is_same_code = tags_code.is_none_or(|code| code == unit.tags_code);
+                (before.physical_offset, before.size) == (unit.physical_offset, unit.size)
+                    && is_same_code
+            };
+            !self.has_files || offset == self.end_before || self.unit_before.is_some_and(is_same)
         };
         if is_expected {
             return self.accept(offset, unit);
@@ -360,19 +366,4 @@ fn cut(queue: &QueueHandle, next: i64) -> io::Result<()> {
         files.open_tail(base)?.zero_from(at - base)?;
     }
     Ok(())
-}
-
-/// What a record's unit holds besides its place (store.md 3.1).
-fn tags_code(options: &StoreOptions, topic: &str, record: &RecordView<'_>) -> i64 {
-    let text = record.properties();
-    if topic == name::SCHEDULE_TOPIC
-        && let Some(level) =
-            properties::find(&text, property::DELAY).and_then(|level| level.parse().ok())
-        && level > 0
-    {
-        return record
-            .store_timestamp
-            .saturating_add(options.delay_ms(level));
-    }
-    tags::tags_code(properties::find(&text, property::TAGS))
 }

@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use super::Recovery;
 use crate::store::StoreError;
-use crate::store::consume_queue::{QueueHandle, Unit, UnitScan};
+use crate::store::consume_queue::{QueueHandle, Unit, UnitScan, is_address};
 
 /// What a queue holds.
 pub(super) struct Survey {
@@ -105,9 +105,15 @@ impl Recovery<'_> {
             return Ok(true);
         }
         let matches = self.with_record(unit.physical_offset, |record| {
+            let has_tags_code = !is_address(unit.tags_code) || {
+                let ext = queue.ext.as_ref();
+                let unit = ext.and_then(|ext| ext.resolve(unit.tags_code));
+                unit.is_some_and(|unit| unit.store_timestamp == record.store_timestamp)
+            };
             record.queue_offset == offset
                 && record.queue_id == queue.queue_id()
                 && record.topic == queue.topic().as_bytes()
+                && has_tags_code
         })?;
         // A record that can not be read may be rotten; that is the log's trouble and not the queue's.
         Ok(matches.unwrap_or(unit.end() <= start.cast_signed()))

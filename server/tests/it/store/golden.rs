@@ -251,13 +251,13 @@ fn wrong_queue_files_are_rebuilt_and_reported() {
     let (_dir, options) = unpacked("clean");
     let queue = options.root_dir.join("consumequeue/golden_main/1");
     std::fs::write(queue.join("00000000000000000000"), vec![0x55; 6000]).unwrap();
-    std::fs::write(
-        options.root_dir.join("consumequeue/golden_main/2/junk"),
-        b"junk",
-    )
-    .unwrap();
+    let foreign = options.root_dir.join("consumequeue/golden_main/2/notes");
+    std::fs::write(&foreign, b"mine").unwrap();
     let (disk, clock) = seams();
     let (store, report) = open(&options, &disk, &clock);
-    assert_eq!(report.rebuilt_queues.len(), 2, "{report:?}");
+    assert_eq!(report.rebuilt_queues, [queue]);
     compare(&store, "clean");
+    // What is not understood is not removed, with its topic neither.
+    store.delete_topic("golden_main").unwrap();
+    assert_eq!(std::fs::read(&foreign).unwrap(), b"mine");
 }

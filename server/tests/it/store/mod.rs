@@ -3,7 +3,9 @@
 
 mod golden;
 mod index;
+mod queue_ext;
 mod real;
+mod retention;
 mod tar;
 
 use std::sync::Arc;

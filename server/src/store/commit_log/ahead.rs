@@ -1,0 +1,134 @@
+// SPDX-License-Identifier: Apache-2.0
+//! Preparing what appends will need: space, pages, the next segment. The slow parts run without the append lock.
+
+use std::io;
+use std::sync::Arc;
+
+use super::pool::TransientPool;
+use super::{CommitLog, refusal};
+use crate::store::AppendError;
+use crate::store::disk::{Segment, SegmentWriter};
+
+/// Space and pages are prepared at least this far ahead of the end, bytes.
+pub(super) const MIN_AHEAD: u64 = 4 << 20;
+/// And at most this far, however fast the log grows.
+const MAX_AHEAD: u64 = 64 << 20;
+/// A segment that appends have not reached.
+pub(super) struct NewSegment {
+    pub(super) base: u64,
+    pub(super) log: Box<dyn SegmentWriter>,
+    /// What is appended to, with a transient pool.
+    pub(super) buffer: Option<Box<dyn SegmentWriter>>,
+    /// Bytes at its beginning whose space is reserved and whose pages are in memory.
+    pub(super) prepared: u64,
+}
+
+impl NewSegment {
+    /// Reserves the beginning and brings it into memory.
+    fn prepare(&mut self) {
+        let segment = self.buffer.as_ref().unwrap_or(&self.log).segment();
+        let end = MIN_AHEAD.min(segment.len());
+        // A failure shows when an append needs the space.
+        if segment.reserve(0, end).is_ok() {
+            segment.prefault(0, end);
+            self.prepared = end;
+        }
+    }
+}
+
+impl CommitLog {
+    /// Makes the segment at `base`, with its buffer if there is a pool.
+    pub(super) fn create(&self, base: u64) -> Result<NewSegment, AppendError> {
+        if let Some(refusal) = self.pool.as_ref().and_then(TransientPool::refusal) {
+            return Err(refusal);
+        }
+        let log = self.files.create(base).map_err(|error| refusal(&error))?;
+        let buffer = match &self.pool {
+            Some(pool) => match pool.create(base, self.files.segment_len()) {
+                Ok(buffer) => Some(buffer),
+                Err(error) => {
+                    self.files.discard(base).unwrap_or(());
+                    return Err(refusal(&error));
+                }
+            },
+            None => None,
+        };
+        Ok(NewSegment {
+            base,
+            log,
+            buffer,
+            prepared: 0,
+        })
+    }
+
+    /// Reserves space, brings pages in and creates the next segment ahead of the appends; the slow parts run unlocked.
+    pub(crate) fn prepare_ahead(&self) {
+        let segment_len = self.files.segment_len();
+        let (segment, base, position, reserved, faulted, ahead, wants_next) = {
+            let mut tail = self.tail.lock();
+            let grown = tail.position - tail.position_at_prepare;
+            tail.position_at_prepare = tail.position;
+            // Follow bursts at once, forget them slowly.
+            tail.ahead = grown
+                .saturating_mul(4)
+                .max(tail.ahead / 8 * 7)
+                .clamp(MIN_AHEAD, MAX_AHEAD);
+            let rest = tail.base + segment_len - tail.position;
+            let wants_next = rest < tail.ahead.saturating_mul(4);
+            let segment: Arc<dyn Segment> = Arc::clone(tail.writer.segment());
+            (
+                segment,
+                tail.base,
+                tail.position,
+                tail.reserved,
+                tail.faulted,
+                tail.ahead,
+                wants_next,
+            )
+        };
+        let end = base + segment_len;
+        let target = (position + ahead).min(end);
+        // A failure to reserve shows when an append needs the space.
+        let is_reserved = target > reserved
+            && segment
+                .reserve(reserved.max(position) - base, target - base)
+                .is_ok();
+        if target > faulted.max(position) && (is_reserved || reserved >= target) {
+            segment.prefault(faulted.max(position) - base, target - base);
+        }
+        if wants_next {
+            let mut next = self.next.lock();
+            // Unless an append was faster and has created that segment itself.
+            if next.is_none() && self.files.last() == Some(base) {
+                let mut created = self.create(end).ok();
+                created.iter_mut().for_each(NewSegment::prepare);
+                *next = created;
+            }
+        }
+
+        let mut tail = self.tail.lock();
+        if tail.base == base {
+            if is_reserved {
+                tail.reserved = tail.reserved.max(target);
+            }
+            tail.faulted = tail.faulted.max(target);
+            // At the end of a segment there is nothing more to prepare until the next begins.
+            tail.low_water = if target == end {
+                end
+            } else {
+                target - (target - position) / 2
+            };
+        }
+    }
+
+    /// Removes a segment that was created ahead but not used.
+    pub(crate) fn discard_next(&self) -> io::Result<()> {
+        if let Some(next) = self.next.lock().take() {
+            self.files.discard(next.base)?;
+            if let Some(pool) = &self.pool {
+                pool.discard(next.base)?;
+            }
+        }
+        Ok(())
+    }
+}
