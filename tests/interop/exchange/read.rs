@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //! Reads queues over a raw connection.
 
-use anyhow::ensure;
+use anyhow::{Context, ensure};
 use kerolox_protocol::code::{RequestCode, ResponseCode};
 use kerolox_protocol::command::Command;
 use kerolox_protocol::header::pull::{
@@ -32,7 +32,9 @@ pub(super) fn read_queue(
             expression_type: Some("TAG"),
             ..Default::default()
         };
-        let response = connection.request(Command::request(RequestCode::PULL_MESSAGE, &header))?;
+        let response = connection
+            .request(Command::request(RequestCode::PULL_MESSAGE, &header))
+            .with_context(|| format!("pull of {topic} queue {queue_id} at {offset}"))?;
         let code = response.response_code();
         let what = || {
             let remark = &response.remark;
