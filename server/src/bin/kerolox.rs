@@ -26,15 +26,22 @@ enum Command {
     Admin(cli::admin::Args),
     /// Measure a broker.
     Bench(bench::Args),
+    /// Look into a store directory without changing it.
+    Store(cli::store::Args),
 }
 
 fn main() -> ExitCode {
     let arguments = Arguments::parse();
+    if let Command::Store(args) = &arguments.command {
+        // Its exit status says more than success or failure.
+        return cli::store::run(args);
+    }
     cli::run(|| match &arguments.command {
         Command::Serve(args) => cli::serve::run(args),
         Command::Namesrv(args) => cli::namesrv::run(args),
         Command::Broker(args) => cli::broker::run(args),
         Command::Admin(args) => cli::admin::run(args),
         Command::Bench(args) => bench::run(args),
+        Command::Store(_) => Ok(()),
     })
 }

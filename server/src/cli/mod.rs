@@ -5,6 +5,7 @@ pub mod admin;
 pub mod broker;
 pub mod namesrv;
 pub mod serve;
+pub mod store;
 
 use std::io::{IsTerminal, Write};
 use std::process::ExitCode;

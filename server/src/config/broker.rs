@@ -109,6 +109,10 @@ keys! {
         "deleteFileBatchMax" delete_file_batch_max: usize = 10,
         /// Milliseconds between two attempts at a first file that could not be deleted.
         "redeleteHangedFileInterval" redelete_hanged_file_interval: i64 = 120_000,
+        /// Records end with a CRC of everything before it.
+        "enabledAppendPropCRC" enabled_append_prop_crc: bool = false,
+        /// Records without such a CRC count as damaged.
+        "forceVerifyPropCRC" force_verify_prop_crc: bool = false,
         /// Longest body of a message, bytes.
         "maxMessageSize" max_message_size: usize = 4_194_304,
         /// Delay of each level.
@@ -316,6 +320,8 @@ impl BrokerConfig {
             commit_log_dir: self.store_path_commit_log.clone(),
             commit_log_file_size: self.mapped_file_size_commit_log,
             consume_queue_file_size: self.mapped_file_size_consume_queue,
+            append_prop_crc: self.enabled_append_prop_crc,
+            force_verify_prop_crc: self.force_verify_prop_crc,
             consume_queue_ext: self.enable_consume_queue_ext,
             consume_queue_ext_file_size: self.mapped_file_size_consume_queue_ext,
             flush: match self.flush_disk_type {

@@ -23,7 +23,8 @@ use std::sync::Arc;
 use super::StoreError;
 use super::disk::{Disk, OpenSegment};
 
-const LEN: u64 = 4096;
+/// Length of the file.
+pub(crate) const LEN: u64 = 4096;
 const MAGIC: i64 = i64::from_be_bytes(*b"KEROLOX3");
 const FIELDS: usize = 14;
 
@@ -100,7 +101,7 @@ impl Checkpoint {
         bytes
     }
 
-    fn decode(bytes: &[u8]) -> Self {
+    pub(crate) fn decode(bytes: &[u8]) -> Self {
         let field = |index: usize| {
             let chunk = bytes.get(index * 8..).and_then(|rest| rest.first_chunk());
             chunk.map_or(0, |chunk| i64::from_be_bytes(*chunk))

@@ -43,6 +43,14 @@ pub enum StoreError {
         /// What does not fit.
         reason: &'static str,
     },
+    /// A directory that can not be examined.
+    #[error("can not examine {}: {reason}", path.display())]
+    NotExaminable {
+        /// The directory.
+        path: PathBuf,
+        /// What is in the way, and what to do.
+        reason: String,
+    },
     /// An option has a value that can not work.
     #[error("{key}={value} is not possible: {allowed}")]
     Option {

@@ -47,11 +47,12 @@ impl MessageStore {
     pub fn commit_pass(&self) -> Result<FlushReport, StoreError> {
         // One at a time, so that what is shown was committed by this one or before.
         let _turn = self.background.commit.lock();
-        let (target, touched, _) = self.take_touched();
+        let (target, touched, timestamp) = self.take_touched();
         if let Err(error) = self.log.commit_to(target) {
             self.put_back(touched);
             return Err(error.into());
         }
+        self.log.note_committed_timestamp(timestamp);
         Ok(FlushReport {
             flushed: self.flushed_offset(),
             visible: show(touched),
@@ -61,13 +62,14 @@ impl MessageStore {
     pub(super) fn flush_log(&self) -> Result<FlushReport, AppendError> {
         let _turn = self.background.flush.lock();
         let (target, touched, timestamp) = if self.log.has_pool() {
-            (self.log.committed(), Vec::new(), None)
+            // The time first, so that it is not later than what is flushed.
+            let timestamp = self.log.committed_timestamp();
+            (self.log.committed(), Vec::new(), timestamp)
         } else {
-            let (target, touched, timestamp) = self.take_touched();
-            (target, touched, Some(timestamp))
+            self.take_touched()
         };
         let flushed = self.log.flush_to(target);
-        if let (Ok(()), Some(timestamp)) = (&flushed, timestamp) {
+        if flushed.is_ok() {
             self.log.note_flushed_timestamp(timestamp);
         }
         drop(self.flushed.0.lock());

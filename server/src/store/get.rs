@@ -9,7 +9,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use bytes::Bytes;
-use kerolox_protocol::message::record::{MIN_BYTES, RecordCheck, RecordView, check};
+use kerolox_protocol::message::record::{MIN_BYTES, RecordCheck, RecordView, check, is_crc_intact};
 use smallvec::SmallVec;
 
 use super::consume_queue::{QueueHandle, UNIT_BYTES, UNIT_LEN, Unit, byte_of};
@@ -357,7 +357,10 @@ impl MessageStore {
                 .view(at, size)
                 .is_some_and(|bytes| match check(&bytes) {
                     RecordCheck::Record(record) => {
-                        record.size == size
+                        let has_crc = !self.options.force_verify_prop_crc
+                            || is_crc_intact(&bytes) == Some(true);
+                        has_crc
+                            && record.size == size
                             && record.physical_offset == unit.physical_offset
                             && record.queue_offset == queue_offset
                     }

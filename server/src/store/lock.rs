@@ -55,6 +55,6 @@ impl StoreLock {
     }
 }
 
-fn parse_pid(text: &[u8]) -> Option<u32> {
+pub(crate) fn parse_pid(text: &[u8]) -> Option<u32> {
     std::str::from_utf8(text).ok()?.trim().parse().ok()
 }

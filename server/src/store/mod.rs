@@ -24,6 +24,7 @@ mod error;
 mod flush;
 mod get;
 mod index;
+pub mod inspect;
 mod key_query;
 mod lock;
 mod mapped_file;
@@ -164,7 +165,7 @@ impl MessageStore {
             );
             TransientPool::new(Arc::clone(&disk), &root, size, fails_fast)
         });
-        let log = CommitLog::start(
+        let mut log = CommitLog::start(
             files,
             walked.end,
             recovered.flushed,
@@ -173,6 +174,7 @@ impl MessageStore {
             pool,
         )
         .map_err(StoreError::io("open a segment of", &log_dir))?;
+        log.appends_crc = options.append_prop_crc;
         let resident = disk.memory_bytes() / 100 * options.access_message_in_memory_max_ratio;
         let now_ms = clock.now_ms();
         let store = Self {
@@ -269,6 +271,7 @@ impl MessageStore {
         AppendBatch::new(Limits {
             max_body: self.options.max_message_size,
             segment_len: usize::try_from(self.options.commit_log_file_size).unwrap_or(usize::MAX),
+            appends_crc: self.options.append_prop_crc,
         })
     }
 

@@ -36,6 +36,10 @@ pub struct StoreOptions {
     pub consume_queue_ext_file_size: u64,
     /// (`flushDiskType`).
     pub flush: Flush,
+    /// Whether each record ends with a property that holds the CRC of all before it (`enabledAppendPropCRC`).
+    pub append_prop_crc: bool,
+    /// Whether a record without that property, or with a wrong one, counts as damaged (`forceVerifyPropCRC`).
+    pub force_verify_prop_crc: bool,
     /// Longest body, bytes; a record may have 64 KiB more (`maxMessageSize`).
     pub max_message_size: usize,
     /// Age at which segments are removed, hours (`fileReservedTime`).
@@ -129,6 +133,8 @@ impl StoreOptions {
             consume_queue_ext: false,
             consume_queue_ext_file_size: 48 << 20,
             flush: Flush::Async,
+            append_prop_crc: false,
+            force_verify_prop_crc: false,
             max_message_size: 4 << 20,
             file_reserved_time_h: 72,
             delete_when: "04".to_owned(),

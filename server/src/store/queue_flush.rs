@@ -16,7 +16,7 @@ const PAGE: u64 = 4096;
 ///
 /// After a crash the reference deletes index files with younger entries. Ours survive a killed process, and are written
 /// more often than the checkpoint.
-const INDEX_AHEAD_MS: i64 = 60_000;
+pub(super) const INDEX_AHEAD_MS: i64 = 60_000;
 
 /// How far the queues are.
 pub(crate) struct QueueFlush {

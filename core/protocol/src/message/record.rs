@@ -18,6 +18,8 @@
 //! The store does not know queue offset, physical offset and store timestamp before it holds its append lock:
 //! [`encode_into`] leaves them zero and [`patch`] fills them in.
 
+mod crc_property;
+
 use std::borrow::Cow;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
@@ -26,6 +28,10 @@ use thiserror::Error;
 
 use super::properties::MAX_TEXT_BYTES;
 use super::{Message, MessageExt, Properties, sys_flag};
+
+pub use crc_property::{
+    CRC_PLACEHOLDER, CRC_PROPERTY, CRC_PROPERTY_BYTES, is_crc_intact, patch_crc,
+};
 
 /// Magic of records whose topic length has one byte.
 pub const MAGIC_V1: i32 = 0xDAA3_20A7_u32.cast_signed();

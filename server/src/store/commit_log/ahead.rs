@@ -37,6 +37,22 @@ impl NewSegment {
 }
 
 impl CommitLog {
+    /// As [`CommitLog::create`], but if all buffers are full, what they hold is committed first: a short wait is better than
+    /// a refusal. The append lock is held, and the log ends at `position`.
+    pub(super) fn create_waiting(
+        &self,
+        base: u64,
+        position: u64,
+    ) -> Result<NewSegment, AppendError> {
+        if let Some(pool) = &self.pool
+            && pool.refusal().is_some()
+        {
+            pool.commit(&self.files, position)
+                .map_err(|error| refusal(&error))?;
+        }
+        self.create(base)
+    }
+
     /// Makes the segment at `base`, with its buffer if there is a pool.
     pub(super) fn create(&self, base: u64) -> Result<NewSegment, AppendError> {
         if let Some(refusal) = self.pool.as_ref().and_then(TransientPool::refusal) {

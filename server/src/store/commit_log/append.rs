@@ -132,6 +132,9 @@ impl CommitLog {
             let offset = if entry.is_queued { queue_offset } else { 0 };
             if let Some(bytes) = arena.get_mut(entry.range.clone()) {
                 record::patch(bytes, offset, physical_offset, timestamp);
+                if self.appends_crc {
+                    record::patch_crc(bytes);
+                }
             }
             results.push(Ok(Appended {
                 physical_offset,

@@ -4,7 +4,7 @@
 use std::ops::Range;
 use std::sync::Arc;
 
-use kerolox_protocol::message::{EncodeError, RecordFields, name, record, sys_flag};
+use kerolox_protocol::message::{EncodeError, RecordFields, name, properties, record, sys_flag};
 
 use crate::store::consume_queue::QueueHandle;
 use crate::store::{AppendError, StoreError};
@@ -51,6 +51,8 @@ pub(crate) struct Entry {
 pub(crate) struct Limits {
     pub(crate) max_body: usize,
     pub(crate) segment_len: usize,
+    /// Whether each record ends with its CRC.
+    pub(crate) appends_crc: bool,
 }
 
 /// A reusable list of records to append together ([`super::super::MessageStore::append`]).
@@ -145,7 +147,11 @@ impl AppendBatch {
             ));
         }
         let start = self.arena.len();
-        let size = record::encode_into(fields, &mut self.arena)?;
+        let size = if self.limits.appends_crc {
+            encode_with_crc(fields, &mut self.arena)?
+        } else {
+            record::encode_into(fields, &mut self.arena)?
+        };
         let size_limit = self
             .limits
             .max_body
@@ -261,4 +267,27 @@ impl AppendBatch {
         self.arrivals.clear();
         self.group = None;
     }
+}
+
+/// Encodes a record with room for its CRC as the last property; one that came with the message goes.
+fn encode_with_crc(fields: &RecordFields<'_>, out: &mut Vec<u8>) -> Result<usize, EncodeError> {
+    let is_crc = |name: &str| name == record::CRC_PROPERTY;
+    let mut kept = String::new();
+    let mut pieces = fields.properties.to_vec();
+    if pieces
+        .iter()
+        .any(|piece| piece.contains(record::CRC_PROPERTY))
+    {
+        let items = pieces.iter().flat_map(|piece| properties::scan(piece));
+        for (name, value) in items.filter(|(name, _)| !is_crc(name)) {
+            properties::append_item(&mut kept, name, value);
+        }
+        pieces = vec![&kept];
+    }
+    pieces.push(record::CRC_PLACEHOLDER);
+    let fields = RecordFields {
+        properties: &pieces,
+        ..*fields
+    };
+    record::encode_into(&fields, out)
 }

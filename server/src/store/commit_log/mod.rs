@@ -38,10 +38,14 @@ pub(crate) struct CommitLog {
     next: Mutex<Option<NewSegment>>,
     /// Takes the records first, if there is one.
     pool: Option<TransientPool>,
+    /// Whether each record ends with its CRC.
+    pub(crate) appends_crc: bool,
     /// Offset after the last record.
     written: AtomicU64,
     /// Everything before is on disk.
     flushed: AtomicU64,
+    /// Store time of the last record that was committed from the pool.
+    committed_timestamp: AtomicI64,
     /// Store time of the last record that is on disk.
     flushed_timestamp: AtomicI64,
     is_poisoned: AtomicBool,
@@ -94,8 +98,10 @@ impl CommitLog {
             tail: Mutex::new(tail),
             next: Mutex::new(None),
             pool,
+            appends_crc: false,
             written: AtomicU64::new(end),
             flushed: AtomicU64::new(flushed.min(end)),
+            committed_timestamp: AtomicI64::new(0),
             flushed_timestamp: AtomicI64::new(0),
             is_poisoned: AtomicBool::new(false),
             is_closed: AtomicBool::new(false),
@@ -117,6 +123,17 @@ impl CommitLog {
     /// Whether records lie in a buffer before they are committed.
     pub(crate) fn has_pool(&self) -> bool {
         self.pool.is_some()
+    }
+
+    /// Store time of the last record that was committed from the pool, Unix milliseconds; 0 if none was yet.
+    pub(crate) fn committed_timestamp(&self) -> i64 {
+        self.committed_timestamp.load(Ordering::Acquire)
+    }
+
+    /// Notes that everything up to a record of this store time is committed.
+    pub(crate) fn note_committed_timestamp(&self, timestamp: i64) {
+        self.committed_timestamp
+            .fetch_max(timestamp, Ordering::AcqRel);
     }
 
     /// Store time of the last record that is on disk, Unix milliseconds; 0 if none was flushed yet.

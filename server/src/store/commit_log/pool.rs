@@ -51,13 +51,31 @@ struct Target {
     path: PathBuf,
 }
 
+impl Target {
+    /// Copies a range of the buffer to the log's file.
+    fn copy(&mut self, mut from: u64, to: u64, scratch: &mut Vec<u8>) -> io::Result<()> {
+        while from < to {
+            let step = usize::try_from(to - from).unwrap_or(STEP).min(STEP);
+            scratch.resize(step, 0);
+            let place = from - self.base;
+            if self.buffer.read_at(place, scratch)? < step {
+                return Err(io::ErrorKind::UnexpectedEof.into());
+            }
+            self.log.write_through(place, scratch)?;
+            from += step as u64;
+        }
+        Ok(())
+    }
+}
+
 impl TransientPool {
     /// A pool without buffers, for a log that ends at `committed`.
     pub(crate) fn new(disk: Arc<dyn Disk>, root: &Path, size: usize, fails_fast: bool) -> Self {
         Self {
             disk,
             dir: pool_dir(root),
-            size: size.max(1),
+            // One is filled while another is committed.
+            size: size.max(2),
             fails_fast,
             targets: Mutex::default(),
             committed: AtomicU64::new(0),
@@ -117,35 +135,33 @@ impl TransientPool {
         self.disk.remove_file(&self.dir.join(file_name(base)))
     }
 
-    /// Copies everything before `written` to the log's files and makes it readable there.
+    /// Copies everything before `written`, where a record ends, to the log's files and makes it readable there.
+    ///
+    /// Only ends of records, and of segments, become the committed position: whoever reads up to it must not meet half
+    /// a record. After an error the same bytes are copied again.
     pub(super) fn commit(&self, files: &SegmentFiles, written: u64) -> io::Result<()> {
         let mut targets = self.targets.lock();
         let mut scratch = Vec::new();
-        let mut at = self.committed();
-        while at < written {
+        loop {
+            let committed = self.committed();
+            if committed >= written {
+                return Ok(());
+            }
             let Some(target) = targets.front_mut() else {
                 return Err(io::ErrorKind::NotFound.into());
             };
-            let end = target.base + files.segment_len();
-            if at >= end {
+            let segment_end = target.base + files.segment_len();
+            if committed >= segment_end {
                 self.disk.remove_file(&target.path)?;
                 targets.pop_front();
                 continue;
             }
-            let step = usize::try_from(end.min(written) - at).unwrap_or(STEP);
-            scratch.resize(step.min(STEP), 0);
-            let place = at - target.base;
-            let read = target.buffer.read_at(place, &mut scratch)?;
-            if read < scratch.len() {
-                return Err(io::ErrorKind::UnexpectedEof.into());
-            }
-            target.log.write_through(place, &scratch)?;
-            at += read as u64;
-            target.log.publish(at - target.base);
-            files.set_end(at);
-            self.committed.store(at, Ordering::Release);
+            let end = segment_end.min(written);
+            target.copy(committed, end, &mut scratch)?;
+            target.log.publish(end - target.base);
+            files.set_end(end);
+            self.committed.store(end, Ordering::Release);
         }
-        Ok(())
     }
 
     /// Removes all buffers; everything is committed.

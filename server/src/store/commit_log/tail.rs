@@ -88,7 +88,7 @@ impl Tail {
         let mut created = log.next.lock();
         let next = match created.take() {
             Some(next) if next.base == next_base => next,
-            _ => log.create(next_base)?,
+            _ => log.create_waiting(next_base, self.position)?,
         };
         let at = self.position - self.base;
         // A segment is at most i32::MAX bytes long, and make_room leaves 8 bytes for this head.

@@ -107,6 +107,11 @@ pub trait Disk: Send + Sync {
     /// # Errors
     /// The lock file can not be opened or locked for another reason.
     fn lock_exclusive(&self, path: &Path) -> io::Result<Option<Box<dyn DiskLock>>>;
+    /// Who holds the lock of [`Disk::lock_exclusive`]; nothing is taken or opened. `None`: nobody, or it can not be told.
+    ///
+    /// # Errors
+    /// The lock file can not be examined.
+    fn lock_holder(&self, path: &Path) -> io::Result<Option<LockHolder>>;
     /// Physical memory of the machine, bytes.
     fn memory_bytes(&self) -> u64;
     /// How many queues may have mapped files at a time.
@@ -128,6 +133,13 @@ pub trait ReadAt: Send + Sync {
     /// # Errors
     /// As the operating system reports, for example for an unreadable sector.
     fn read_at(&self, offset: u64, buffer: &mut [u8]) -> io::Result<usize>;
+}
+
+/// Who holds a lock.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct LockHolder {
+    /// The process, if it can be seen from here.
+    pub pid: Option<u32>,
 }
 
 /// Guard of [`Disk::lock_exclusive`].

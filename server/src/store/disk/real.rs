@@ -12,7 +12,9 @@ use std::time::UNIX_EPOCH;
 use bytes::Bytes;
 use parking_lot::Mutex;
 
-use super::{DirEntry, Disk, DiskLock, OpenSegment, ReadAt, Segment, SegmentWriter, Space};
+use super::{
+    DirEntry, Disk, DiskLock, LockHolder, OpenSegment, ReadAt, Segment, SegmentWriter, Space,
+};
 use crate::store::mapped_file::{MappedFile, MappedWriter};
 
 /// Longest file that is read whole: the table of a million topics.
@@ -164,6 +166,17 @@ impl Disk for RealDisk {
         Ok(Some(Box::new(RealLock { _file: file, key })))
     }
 
+    fn lock_holder(&self, path: &Path) -> io::Result<Option<LockHolder>> {
+        use std::os::unix::fs::MetadataExt;
+        // The lock file must not be opened: closing it would drop this process's own lock.
+        let Some(metadata) = none_if_missing(fs::metadata(path))? else {
+            return Ok(None);
+        };
+        // Where the kernel keeps no such list nothing is known.
+        let locks = fs::read_to_string("/proc/locks").unwrap_or_default();
+        Ok(find_lock(&locks, metadata.dev(), metadata.ino()))
+    }
+
     fn memory_bytes(&self) -> u64 {
         const FALLBACK: u64 = 4 << 30;
         let Ok(text) = fs::read_to_string("/proc/meminfo") else {
@@ -189,6 +202,23 @@ impl Disk for RealDisk {
         }
         u64::from(crc32fast::hash(&text)) | 1 << 32
     }
+}
+
+/// Finds the writer's record lock of a file in the kernel's list, whose lines are
+/// `7: POSIX  ADVISORY  WRITE 1234 08:01:5678 0 EOF`: process, device (hexadecimal) and inode.
+fn find_lock(locks: &str, dev: u64, inode: u64) -> Option<LockHolder> {
+    let (major, minor) = (rustix::fs::major(dev), rustix::fs::minor(dev));
+    let file = format!("{major:02x}:{minor:02x}:{inode}");
+    locks.lines().find_map(|line| {
+        let mut fields = line
+            .split_ascii_whitespace()
+            .skip(1)
+            .skip_while(|field| *field == "->");
+        let is_record_lock = fields.next()? == "POSIX";
+        let is_writer = fields.nth(1)? == "WRITE";
+        let pid = fields.next()?.parse().ok().filter(|pid| *pid > 0);
+        (is_record_lock && is_writer && fields.next()? == file).then_some(LockHolder { pid })
+    })
 }
 
 struct RealFile {

@@ -17,7 +17,9 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use bytes::Bytes;
 use parking_lot::Mutex;
 
-use super::{DirEntry, Disk, DiskLock, OpenSegment, ReadAt, Segment, SegmentWriter, Space};
+use super::{
+    DirEntry, Disk, DiskLock, LockHolder, OpenSegment, ReadAt, Segment, SegmentWriter, Space,
+};
 
 const PAGE: usize = 4096;
 const SECTOR: usize = 512;
@@ -346,6 +348,13 @@ impl Disk for SimDisk {
             state: Arc::clone(&self.state),
             path: path.to_path_buf(),
         })))
+    }
+
+    fn lock_holder(&self, path: &Path) -> io::Result<Option<LockHolder>> {
+        let is_held = self.state.lock().locks.contains(path);
+        Ok(is_held.then(|| LockHolder {
+            pid: Some(std::process::id()),
+        }))
     }
 
     fn memory_bytes(&self) -> u64 {

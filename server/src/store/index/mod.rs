@@ -138,6 +138,7 @@ impl MessageIndex {
             trusted: end,
             beyond: Beyond::Cut,
             checks_bodies: false,
+            needs_crc: false,
         };
         let mut hasher = KeyHasher::default();
         let mut left = most;

@@ -96,6 +96,7 @@ impl MessageIndex {
             trusted: log_end,
             beyond: Beyond::Cut,
             checks_bodies: false,
+            needs_crc: false,
         };
         let mut hasher = KeyHasher::default();
         let mut is_complete = true;

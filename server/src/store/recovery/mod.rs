@@ -26,7 +26,7 @@ use super::disk::Disk;
 use super::segments::SegmentFiles;
 use super::{StoreError, StoreOptions, commit_log};
 use rebuild::Rebuild;
-pub(crate) use walk::{Beyond, Bounds, WalkEnd, walk};
+pub(crate) use walk::{Beyond, Bounds, WalkEnd, is_torn, walk};
 
 /// Commit log read between two words about it, bytes.
 const PROGRESS_STEP: u64 = 1 << 30;
@@ -148,6 +148,7 @@ impl Recovery<'_> {
                 Beyond::Search
             },
             checks_bodies: true,
+            needs_crc: self.options.force_verify_prop_crc,
         };
         let (mut rebuild, mut walked) = self.rebuild(bounds(start))?;
         if rebuild.has_holes() && start > first {

@@ -34,6 +34,8 @@ pub(crate) struct Bounds {
     pub(crate) beyond: Beyond,
     /// Whether the bodies' CRCs are compared.
     pub(crate) checks_bodies: bool,
+    /// Whether each record must end with its CRC.
+    pub(crate) needs_crc: bool,
 }
 
 /// What an unreadable place means where it is not known whether the disk ever had the bytes.
@@ -168,9 +170,11 @@ fn judge<'a>(bytes: &'a [u8], position: u64, base: u64, bounds: &Bounds) -> Judg
     let Ok(record) = RecordView::parse(bytes) else {
         return Judged::Nothing;
     };
+    let is_intact = (!bounds.checks_bodies || record.is_body_intact())
+        && (!bounds.needs_crc || record::is_crc_intact(bytes) == Some(true));
     if record.physical_offset != position.cast_signed() {
         Judged::Nothing
-    } else if bounds.checks_bodies && !record.is_body_intact() {
+    } else if !is_intact {
         Judged::Skippable(record.size)
     } else if position >= bounds.trusted && is_torn(&record, position - base) {
         Judged::Nothing
@@ -297,7 +301,7 @@ fn look(
 
 /// Whether part of the record never reached the disk although its body's CRC is right: a sector's share of the topic and
 /// properties that is all zero, or no store time.
-fn is_torn(record: &RecordView<'_>, at: u64) -> bool {
+pub(crate) fn is_torn(record: &RecordView<'_>, at: u64) -> bool {
     if record.store_timestamp <= 0 {
         return true;
     }

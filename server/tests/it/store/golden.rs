@@ -54,7 +54,7 @@ struct Message {
     properties: BTreeMap<String, String>,
 }
 
-fn golden(name: &str) -> PathBuf {
+pub(super) fn golden(name: &str) -> PathBuf {
     PathBuf::from(env!("CARGO_MANIFEST_DIR"))
         .join("../tests/golden/store")
         .join(name)
@@ -68,7 +68,7 @@ fn options(dir: &tempfile::TempDir) -> StoreOptions {
     }
 }
 
-fn unpacked(kind: &str) -> (tempfile::TempDir, StoreOptions) {
+pub(super) fn unpacked(kind: &str) -> (tempfile::TempDir, StoreOptions) {
     let dir = tempfile::tempdir().unwrap();
     tar::unpack(&golden(&format!("store-5.5.0-{kind}.tar.gz")), dir.path());
     let options = options(&dir);

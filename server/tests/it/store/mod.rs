@@ -3,6 +3,8 @@
 
 mod golden;
 mod index;
+mod inspect;
+mod prop_crc;
 mod queue_ext;
 mod real;
 mod retention;
