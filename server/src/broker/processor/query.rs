@@ -6,7 +6,7 @@ use kerolox_protocol::header::offset::ViewMessageRequestHeader;
 use kerolox_protocol::header::query::{
     QueryMessageRequestHeader, QueryMessageResponseHeader, index_type,
 };
-use kerolox_protocol::{Command, ResponseCode, frame};
+use kerolox_protocol::{Command, ResponseCode};
 
 use crate::broker::Broker;
 use crate::net::{Outcome, Request};
@@ -14,8 +14,8 @@ use crate::refusal::{Refusal, answer, success};
 
 /// Most messages of a query for a unique id (`defaultQueryMaxNum`).
 const UNIQUE_MAX: usize = 32;
-/// Most bytes of an answer, so that it fits into a frame with its header.
-const MAX_BODY_BYTES: usize = frame::MAX_FRAME_LENGTH - (1 << 20);
+/// Most bytes of an answer: clients take frames of 16 MiB.
+const MAX_BODY_BYTES: usize = 15 << 20;
 
 /// VIEW_MESSAGE_BY_ID: the record at a commit-log offset, which is what an offset message id says.
 pub(crate) fn view_message_by_id(broker: &Broker, request: &Request<'_>) -> Outcome {
