@@ -225,6 +225,13 @@ impl Ledger {
         self.placed.range(range).take(5).collect()
     }
 
+    /// Offset after the last message of a queue that is known.
+    pub(super) fn end(&self, topic: &str, queue_id: i32) -> i64 {
+        let queue = Place::new(topic, queue_id, 0)..=Place::new(topic, queue_id, i64::MAX);
+        let last = self.placed.range(queue).next_back();
+        last.map_or(0, |(place, _)| place.offset + 1)
+    }
+
     /// Acknowledged messages that were due at that time and did not come.
     pub(super) fn overdue(&self, now_ms: i64) -> Vec<&(String, u64)> {
         let waiting = self.delayed.iter().filter(|(key, delayed)| {

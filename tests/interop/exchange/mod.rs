@@ -4,7 +4,8 @@
 //!
 //! A round is a phase of ours and one of the official broker. A phase begins with checking everything: topics, groups,
 //! consumer offsets, all messages (content, tags, ids), queries by key, and that delayed messages, retries and dead letters came,
-//! not before their time. Both sides have the same `broker.conf` with files so small that they roll all the time.
+//! not before their time. It ends with `kerolox store verify`. Both sides have the same `broker.conf` with files so small that
+//! they roll all the time.
 //!
 //! `KEROLOX_EXCHANGE_ROUNDS` sets the number of rounds (20), `KEROLOX_SEED` repeats a run's choices.
 //!
@@ -23,6 +24,7 @@ mod tables;
 use std::collections::BTreeMap;
 use std::fs;
 use std::path::Path;
+use std::process::Command;
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -30,8 +32,8 @@ use anyhow::{Context, ensure};
 use kerolox_tests::alternating::Alternating;
 use kerolox_tests::cluster::Kind;
 use kerolox_tests::tools::{self, say};
-use kerolox_tests::wait_for;
 use kerolox_tests::wire::{self, Connection};
+use kerolox_tests::{ours, wait_for};
 
 use self::draft::{
     BATCHED, DELAY_LEVELS, DELAYED, DELAYED_QUEUES, Draft, MANY, MANY_QUEUES, PHASE,
@@ -43,13 +45,15 @@ use self::tables::Tables;
 
 const ROUNDS: u64 = 20;
 const BATCH: u64 = 8;
+const HASH_SLOTS: &str = "1000";
+const INDEXES: &str = "4000";
 
 const SETTINGS: &[(&str, &str)] = &[
     ("mappedFileSizeCommitLog", "1048576"),
     ("mappedFileSizeConsumeQueue", "4000"),
     ("maxMessageSize", "262144"),
-    ("maxHashSlotNum", "1000"),
-    ("maxIndexNum", "4000"),
+    ("maxHashSlotNum", HASH_SLOTS),
+    ("maxIndexNum", INDEXES),
     ("messageDelayLevel", DELAY_LEVELS),
     ("flushConsumerOffsetInterval", "200"),
     ("flushDelayOffsetInterval", "1000"),
@@ -184,6 +188,7 @@ impl Exchange {
         let checked = begin.elapsed();
         self.administrate(&mut connection, number)?;
         self.send_some(number)?;
+        self.commit(&mut connection, number)?;
         self.send_back(&mut connection)?;
         self.tables.note(&mut connection)?;
         let store = self.servers.store();
@@ -196,6 +201,7 @@ impl Exchange {
             self.servers.stop()?;
             self.tables.stopped(&store)?;
         }
+        verify(&store)?;
         let ledger = self.ledger();
         say(&format!(
             "phase {number:2}, {:14} {}: {} messages, {queries} queries, {} pending; ready {} ms, checked {} ms, all {} ms",
@@ -211,7 +217,7 @@ impl Exchange {
         Ok(())
     }
 
-    /// Topics, groups and offsets of a phase.
+    /// Topics and groups of a phase.
     fn administrate(&mut self, connection: &mut Connection, phase: u64) -> anyhow::Result<()> {
         let broker = self.servers.broker_addr();
         if phase == 0 {
@@ -222,7 +228,24 @@ impl Exchange {
         wire::create_topic_at(broker, &draft::topic_of_phase(phase), 1 + small)?;
         for group in tables::groups_of_phase(phase) {
             tables::create_group(connection, &group, 10 + small)?;
-            self.tables.commit(connection, &group, &mut self.random)?;
+        }
+        Ok(())
+    }
+
+    /// The groups of a phase have consumed some of what is there.
+    fn commit(&mut self, connection: &mut Connection, phase: u64) -> anyhow::Result<()> {
+        let Self {
+            ledger,
+            tables,
+            random,
+            ..
+        } = self;
+        let ledger = ledger.get_mut().unwrap_or_else(PoisonError::into_inner);
+        for group in tables::groups_of_phase(phase) {
+            for queue_id in 0..MANY_QUEUES {
+                let offset = random.i64(0..=ledger.end(MANY, queue_id));
+                tables.commit(connection, &group, queue_id, offset)?;
+            }
         }
         Ok(())
     }
@@ -300,6 +323,28 @@ impl Exchange {
             enough
         })
     }
+}
+
+/// `kerolox store verify` has nothing to say about what the broker left.
+fn verify(store: &Path) -> anyhow::Result<()> {
+    let mut command = Command::new(ours::program("kerolox")?);
+    command.args(["store", "verify"]).arg(store);
+    command.args(["--message-delay-level", DELAY_LEVELS]);
+    command.args([
+        "--max-hash-slot-num",
+        HASH_SLOTS,
+        "--max-index-num",
+        INDEXES,
+    ]);
+    let output = command.output()?;
+    ensure!(
+        output.status.success(),
+        "store verify ended with {}\n{}{}",
+        output.status,
+        String::from_utf8_lossy(&output.stdout),
+        String::from_utf8_lossy(&output.stderr)
+    );
+    Ok(())
 }
 
 /// The settings did what they are for: there are several files of each kind.

@@ -22,7 +22,7 @@ use kerolox_tests::wait_for;
 use kerolox_tests::wire::Connection;
 use serde::Deserialize;
 
-use super::draft::{GROUP, MANY, MANY_QUEUES};
+use super::draft::{GROUP, MANY};
 
 /// Topics and groups of this test contain it.
 const OURS: &str = "exchange_";
@@ -123,29 +123,27 @@ impl Tables {
         Ok(())
     }
 
-    /// Commits an offset for each queue and the group.
+    /// Commits an offset.
     pub(super) fn commit(
         &mut self,
         connection: &mut Connection,
         group: &str,
-        random: &mut fastrand::Rng,
+        queue_id: i32,
+        offset: i64,
     ) -> anyhow::Result<()> {
-        for queue_id in 0..MANY_QUEUES {
-            let offset = random.i64(0..1_000_000);
-            let header = UpdateConsumerOffsetRequestHeader {
-                consumer_group: group,
-                topic: MANY,
-                queue_id: Some(queue_id),
-                commit_offset: Some(offset),
-                broker_name: None,
-            };
-            let request = Command::request(RequestCode::UPDATE_CONSUMER_OFFSET, &header);
-            connection.request_ok(request)?;
-            self.offsets
-                .entry((group.to_owned(), queue_id))
-                .or_insert_with(|| vec![None])
-                .push(Some(offset));
-        }
+        let header = UpdateConsumerOffsetRequestHeader {
+            consumer_group: group,
+            topic: MANY,
+            queue_id: Some(queue_id),
+            commit_offset: Some(offset),
+            broker_name: None,
+        };
+        let request = Command::request(RequestCode::UPDATE_CONSUMER_OFFSET, &header);
+        connection.request_ok(request)?;
+        self.offsets
+            .entry((group.to_owned(), queue_id))
+            .or_insert_with(|| vec![None])
+            .push(Some(offset));
         Ok(())
     }
 
