@@ -77,7 +77,6 @@ fn full_tmpfs_refuses_sends_until_there_is_space() {
 }
 
 #[test]
-#[ignore = "recovery reads holes of mapped files, which a full tmpfs answers with SIGBUS"]
 fn broker_starts_on_a_full_tmpfs() {
     on_small_disk(
         "full of foreign files",

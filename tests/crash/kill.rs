@@ -54,16 +54,6 @@ fn no_acknowledged_message_is_lost_with_the_transient_store_pool() {
     kill_ours("transientStorePoolEnable", &POOL);
 }
 
-#[test]
-#[ignore = "the broker does not answer QUERY_MESSAGE yet"]
-fn acknowledged_messages_are_found_by_key() {
-    let settings = [&ASYNC[..], &SMALL_FILES].concat();
-    let run = || Rounds::run("by key", &mut Broker::new(&settings)?, rounds(), BY_KEY);
-    if let Err(error) = run() {
-        panic!("{error:?}");
-    }
-}
-
 /// Two of three rounds on a store of small files, the others on one of large files.
 fn kill_ours(name: &str, settings: &[(&str, &str)]) {
     let rounds = rounds();
@@ -82,7 +72,7 @@ fn kill_ours(name: &str, settings: &[(&str, &str)]) {
                 &format!("{name}, {files}"),
                 &mut Broker::new(&settings)?,
                 rounds,
-                0,
+                BY_KEY,
             )
         };
         if let Err(error) = run() {

@@ -13,8 +13,8 @@
 //! Nothing here sleeps for a fixed time to let something happen: every wait has a condition and a deadline.
 #![forbid(unsafe_code)]
 
-pub mod broker;
 pub mod alternating;
+pub mod broker;
 pub mod cache;
 pub mod cluster;
 pub mod numbered;
