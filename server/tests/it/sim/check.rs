@@ -2,6 +2,7 @@
 //! What must be true of a running store, and of one that was just opened.
 
 use kerolox_protocol::message::record::RecordView;
+use kerolox_server::store::disk::FaultKind;
 use kerolox_server::store::{Flush, GetStatus, MessageStore, RecoveryReport};
 
 use super::model::{Key, Sent};
@@ -13,6 +14,9 @@ pub(super) type Read = (i64, i64, Vec<u8>);
 impl Run {
     /// Checks what a running store shows.
     pub(super) fn observe(&mut self, store: &MessageStore) {
+        if matches!(self.fault, None | Some(FaultKind::NoSpace)) {
+            assert!(!store.is_poisoned(), "a full disk is taken for a failure");
+        }
         self.safe = self.safe.max(store.flushed_offset());
         self.expire(store);
         let end = match self.options.flush {
