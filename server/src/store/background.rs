@@ -223,7 +223,10 @@ impl MessageStore {
                 is_due(&mut due.checkpoint, now_ms, CHECKPOINT_INTERVAL_MS),
             )
         };
-        if queues && let Err(error) = self.flush_queues_if_due(now_ms) {
+        if queues
+            && !self.log.is_poisoned()
+            && let Err(error) = self.flush_queues_if_due(now_ms)
+        {
             tracing::error!(%error, "can not flush consume queues");
         }
         if checkpoint && let Err(error) = self.write_checkpoint() {

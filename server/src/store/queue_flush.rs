@@ -8,7 +8,7 @@ use super::checkpoint::{Checkpoint, Exact};
 use super::consume_queue::QueueHandle;
 use super::recovery::Recovered;
 use super::sabotage::{self, Sabotage};
-use super::{MessageStore, StoreError};
+use super::{AppendError, MessageStore, StoreError};
 
 /// All queues are flushed at the latest after this many bytes of commit log: they bound what recovery reads.
 const THOROUGH_BYTES: u64 = 64 << 20;
@@ -75,6 +75,10 @@ impl MessageStore {
     }
 
     fn flush_queues(&self, state: &mut QueueFlush, is_thorough: bool) -> Result<(), StoreError> {
+        // A queue whose flush failed is in no list any more: nothing may be called done.
+        if self.log.is_poisoned() {
+            return Err(AppendError::Poisoned.into());
+        }
         let (position, units, last_timestamp, dirty) = {
             let mut tail = self.log.tail.lock();
             let dirty = std::mem::take(&mut tail.dirty);

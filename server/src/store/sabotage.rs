@@ -54,7 +54,7 @@ pub enum Sabotage {
     CommittedTooEarly,
     /// Segments are removed before they expire.
     RemovedTooEarly,
-    /// The newest segment is removed, too.
+    /// Segments are removed that are not flushed, even the newest.
     NewestRemoved,
     /// A clean stop leaves the last messages unflushed.
     StopWithoutFlush,

@@ -131,6 +131,10 @@ impl Recovery<'_> {
         }) || sabotage::is(Sabotage::MissingQueuesUnnoticed);
         if !is_complete && start > first {
             tracing::warn!(
+                units,
+                expected = exact.map(|exact| exact.units),
+                lows,
+                expected_lows = exact.map(|exact| exact.lows),
                 "consume queues are missing or cut; they are rebuilt from the beginning of the log"
             );
         }
@@ -359,6 +363,11 @@ impl Recovery<'_> {
         while from < to {
             let base = self.log.base_of(from);
             let end = to.min(base + self.log.segment_len());
+            if !self.log.bases().contains(&base) {
+                // A hole in the log.
+                from = end;
+                continue;
+            }
             self.log.set_end(from);
             let written = self.log.open_tail(base).and_then(|mut writer| {
                 while from < end {

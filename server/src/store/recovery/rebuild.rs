@@ -287,7 +287,8 @@ impl OpenQueue {
             // What is there from before, or from this walk, is no worse.
             if self.next >= self.end_before.max(self.high) {
                 self.write(self.next, &Unit::FILLER)?;
-                self.lost += 1;
+                // What lies before the first record that was found may have expired.
+                self.lost += u64::from(self.is_started);
             }
             self.next += 1;
         }

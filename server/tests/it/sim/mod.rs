@@ -2,7 +2,9 @@
 //! Simulations: everything that is chosen comes from a seed, so a failure names the seed that repeats it.
 
 mod check;
+mod cuts;
 mod flipped;
+mod flips;
 mod model;
 mod recovery;
 #[cfg(debug_assertions)]

@@ -84,6 +84,7 @@ impl Run {
             is_lasting: random.bool(),
         };
         println!("{fault:?}");
+        self.fault = Some(kind);
         self.disk.inject(fault);
     }
 
@@ -155,5 +156,5 @@ impl Run {
 
 #[test]
 fn whole_store() {
-    seeds::run("whole_store", seeds::chosen(0..500), run);
+    seeds::run("whole_store", seeds::chosen(0..1000), run);
 }

@@ -23,8 +23,14 @@ impl Run {
                 let ms = [0, 1, 60, 250, 720, 1500][self.random.usize(..6)];
                 self.tick(store, ms);
             }
-            80..84 => drop(store.flush_pass()),
-            84..87 => drop(store.commit_pass()),
+            80..84 => {
+                let is_flushed = store.flush_pass().is_ok();
+                self.check_shown(store, is_flushed);
+            }
+            84..87 => {
+                let is_committed = store.commit_pass().is_ok();
+                self.check_shown(store, is_committed && self.has_pool());
+            }
             87..92 => self.read_some(store),
             92..94 => self.settle(store),
             94 => self.delete(store),

@@ -4,7 +4,7 @@
 use std::sync::Arc;
 
 use kerolox_server::store::clock::{Clock, ManualClock};
-use kerolox_server::store::disk::{Disk, SimDisk};
+use kerolox_server::store::disk::{Disk, FaultKind, SimDisk};
 use kerolox_server::store::{Flush, MessageStore, RecoveryReport, StoreError, StoreOptions};
 
 use super::model::Model;
@@ -51,6 +51,8 @@ pub(super) struct Run {
     pub(super) lost_places: u64,
     /// An operation failed since the store was open the last time.
     pub(super) had_fault: bool,
+    /// What will fail, or has failed, on this disk.
+    pub(super) fault: Option<FaultKind>,
     /// Topics whose deletion met a fault: nothing is known about them.
     pub(super) unsure: Vec<&'static str>,
 }
@@ -107,6 +109,7 @@ impl Run {
             damaged: Vec::new(),
             lost_places: 0,
             had_fault: false,
+            fault: None,
             unsure: Vec::new(),
         }
     }
@@ -151,6 +154,7 @@ impl Run {
 
     fn check_disk(&mut self) {
         self.had_fault |= self.disk.has_struck();
+        self.fault = None;
         let bus_errors = self.disk.bus_errors();
         assert_eq!(
             bus_errors, 0,
