@@ -150,6 +150,8 @@ impl Recovery<'_> {
                 .discard(queue)
                 .map_err(StoreError::io("remove", queue.files.dir()))?;
         }
+        // Once queues are known to be wrong, what lies behind their ends is not believed to be empty either.
+        let mut is_made_again = is_doubtful || !is_complete || !rebuilt_queues.is_empty();
         if start > first && (!is_complete || rebuilt_queues.len() > self.removed_queues.len()) {
             start = first;
             surveys = self.survey(start)?;
@@ -179,6 +181,7 @@ impl Recovery<'_> {
                 "consume queues are incomplete; they are rebuilt from the beginning of the log"
             );
             rebuild.abandon();
+            is_made_again = true;
             start = first;
             surveys = self.survey(start)?;
             (rebuild, walked) = self.rebuild(bounds(start))?;
@@ -187,7 +190,7 @@ impl Recovery<'_> {
         let (units, lost_places) = rebuild.finish(
             surveys,
             &walked,
-            self.is_after_crash && !is_same_run,
+            is_made_again || (self.is_after_crash && !is_same_run),
             first.cast_signed(),
         )?;
         let removed_segments = self.cut_log(walked.end)?;

@@ -302,6 +302,9 @@ impl OpenQueue {
 
     fn write(&mut self, offset: i64, unit: &Unit) -> io::Result<()> {
         self.is_changed = true;
+        // What was there is there no more; a queue that was made anew comes by the same places again.
+        let kept = usize::try_from(offset - self.before_from).unwrap_or(0);
+        self.before.truncate(kept);
         let files = &self.queue.files;
         let base = files.base_of(byte_of(offset));
         if self
