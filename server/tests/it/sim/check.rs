@@ -302,6 +302,9 @@ impl Run {
     fn adopt_ghosts(&mut self, store: &MessageStore, report: &RecoveryReport) {
         let is_anew = report.start <= store.commit_log_min();
         for (key, queue) in &mut self.model.queues {
+            if self.unsure.contains(&key.0) {
+                continue;
+            }
             let ghosts = std::mem::take(&mut queue.ghosts);
             if !queue.entries.is_empty() || queue.next > 0 || ghosts.is_empty() {
                 continue;

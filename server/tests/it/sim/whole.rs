@@ -31,7 +31,7 @@ pub(super) fn run(seed: u64) {
         if run.random.u8(..5) == 0 {
             run.damage_derived();
         }
-        if run.random.u8(..10) == 0 && run.end <= End::Killed {
+        if run.random.u8(..10) == 0 && run.end <= End::Killed && !run.is_derived_damaged {
             run.flip();
             let (store, report) = run.try_open().unwrap();
             run.check_opened(&store, &report);
