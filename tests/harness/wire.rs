@@ -2,7 +2,7 @@
 //! A blocking connection that sends one command at a time: for set-up and for checks below the clients.
 
 use std::collections::HashMap;
-use std::io::{ErrorKind, Read, Write};
+use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpStream};
 use std::time::Duration;
 
@@ -14,13 +14,10 @@ use kerolox_protocol::frame;
 use kerolox_protocol::header::admin::CreateTopicRequestHeader;
 use kerolox_protocol::header::route::GetRouteInfoRequestHeader;
 
-use crate::tools::say;
 use crate::wait_for;
 
 /// Far more than any answer takes: the machine may be busy with other things.
 const TIMEOUT: Duration = Duration::from_secs(30);
-/// Of a connection that asks again.
-const FORGOTTEN: Duration = Duration::from_secs(10);
 /// How many requests [`Connection::request_all`] has on the way.
 const IN_FLIGHT: usize = 32;
 
@@ -30,7 +27,6 @@ pub struct Connection {
     stream: TcpStream,
     input: BytesMut,
     next_opaque: i32,
-    asks_again: bool,
 }
 
 impl Connection {
@@ -47,19 +43,7 @@ impl Connection {
             stream,
             input: BytesMut::new(),
             next_opaque: 1,
-            asks_again: false,
         })
-    }
-
-    /// From now on [`Connection::request`] asks a second time, on a new connection, when no response comes within some
-    /// seconds, and says so: the official broker, under load, now and then forgets to answer a pull.
-    ///
-    /// # Errors
-    /// When the connection is closed.
-    pub fn ask_again(&mut self) -> anyhow::Result<()> {
-        self.asks_again = true;
-        self.stream.set_read_timeout(Some(FORGOTTEN))?;
-        Ok(())
     }
 
     /// Writes a request and returns the opaque id it went out with.
@@ -127,24 +111,11 @@ impl Connection {
     /// As [`Connection::receive`].
     pub fn request(&mut self, request: Command) -> anyhow::Result<Command> {
         let asked = request.code;
-        let again = self.asks_again.then(|| request.clone());
-        let answer = self.request_once(request);
-        let answer = match (answer, again) {
-            (Err(error), Some(request)) if is_timeout(&error) => {
-                say(&format!("no response to request {asked}, asking again"));
-                *self = Self::open(self.stream.peer_addr()?)?;
-                self.ask_again()?;
-                self.request_once(request)
-            }
-            (answer, _) => answer,
-        };
-        answer.with_context(|| format!("no response to request {asked}"))
-    }
-
-    fn request_once(&mut self, request: Command) -> anyhow::Result<Command> {
         let opaque = self.send(request)?;
         loop {
-            let got = self.receive()?;
+            let got = self
+                .receive()
+                .with_context(|| format!("no response to request {asked}"))?;
             if got.is_response() && got.opaque == opaque {
                 return Ok(got);
             }
@@ -203,11 +174,6 @@ impl Connection {
         );
         Ok(got)
     }
-}
-
-fn is_timeout(error: &anyhow::Error) -> bool {
-    let error = error.downcast_ref::<std::io::Error>();
-    error.is_some_and(|error| matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::TimedOut))
 }
 
 /// Creates a topic at the broker.

@@ -215,6 +215,7 @@ impl CheckpointFile {
             len: LEN,
             create,
             readable: 0,
+            head: &[],
         };
         let written = (|| {
             let mut writer = self.disk.open_segment(&self.path, open)?;

@@ -64,6 +64,7 @@ fn write_abort(disk: &dyn Disk, abort: &Path, is_after_crash: bool) -> io::Resul
                 len: 1,
                 create: true,
                 readable: 0,
+                head: &[],
             };
             if !is_after_crash {
                 drop(disk.open_segment(abort, without_blocks)?);

@@ -22,6 +22,8 @@ pub(crate) struct SegmentFiles {
     /// Offset up to which bytes may be read when a segment is mapped anew.
     end: AtomicU64,
     slots: RwLock<VecDeque<Slot>>,
+    /// What a created segment starts with.
+    head: &'static [u8],
 }
 
 struct Slot {
@@ -67,7 +69,14 @@ impl SegmentFiles {
             len,
             end: AtomicU64::new(0),
             slots: RwLock::default(),
+            head: &[],
         }
+    }
+
+    /// Segments that are created from now on start with these bytes.
+    pub(crate) fn with_head(mut self, head: &'static [u8]) -> Self {
+        self.head = head;
+        self
     }
 
     /// Finds the segments of `dir`, which holds nothing else. An empty last file is removed, a short last one is taken
@@ -148,6 +157,7 @@ impl SegmentFiles {
             len,
             end: AtomicU64::new(end),
             slots: RwLock::new(slots),
+            head: &[],
         })
     }
 
@@ -324,6 +334,7 @@ impl SegmentFiles {
                 len: self.len,
                 create,
                 readable,
+                head: self.head,
             },
         )
     }

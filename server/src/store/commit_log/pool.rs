@@ -110,6 +110,7 @@ impl TransientPool {
             len,
             create: true,
             readable: 0,
+            head: &[],
         };
         let mut writer = self.disk.open_segment(&path, open)?;
         if let Err(error) = writer.lock_in_memory() {

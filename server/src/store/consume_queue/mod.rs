@@ -26,6 +26,7 @@ pub(crate) use ext::{ExtUnit, QueueExt, is_address};
 use open_queues::OpenQueues;
 pub(crate) use scan::{UnitScan, first_since};
 pub(crate) use table::{QueueLayout, QueueTable};
+use unit::NONE_YET;
 pub(crate) use unit::{UNIT_BYTES, UNIT_LEN, Unit};
 pub(crate) use writer::QueueWriter;
 

@@ -8,9 +8,9 @@ use std::sync::Arc;
 
 use parking_lot::RwLock;
 
-use super::QueueHandle;
 use super::ext::QueueExt;
 use super::open_queues::OpenQueues;
+use super::{NONE_YET, QueueHandle};
 use crate::store::disk::Disk;
 use crate::store::segments::{SegmentFiles, remove_if_empty};
 
@@ -72,6 +72,7 @@ impl QueueTable {
                 match SegmentFiles::load_derived(Arc::clone(&disk), dir.clone(), *segment_len)? {
                     Ok(files) => {
                         let ext = load_ext(&disk, &layout, &topic.name, id)?;
+                        let files = files.with_head(&NONE_YET);
                         let open = Arc::clone(&open);
                         queues.push(QueueHandle::new(&topic.name, id, files, ext, open));
                     }
@@ -125,7 +126,8 @@ impl QueueTable {
 
     fn make(&self, topic: &str, queue_id: i32) -> Arc<QueueHandle> {
         let dir = QueueHandle::dir(&self.layout.root, topic, queue_id);
-        let files = SegmentFiles::new(Arc::clone(&self.disk), dir, self.layout.segment_len);
+        let files = SegmentFiles::new(Arc::clone(&self.disk), dir, self.layout.segment_len)
+            .with_head(&NONE_YET);
         let ext = self.layout.is_ext_enabled.then(|| {
             let dir = QueueHandle::dir(&self.layout.ext_root, topic, queue_id);
             let len = self.layout.ext_segment_len;

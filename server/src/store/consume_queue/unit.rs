@@ -6,6 +6,13 @@ pub(crate) const UNIT_LEN: usize = 20;
 /// Size of a unit.
 pub(crate) const UNIT_BYTES: u64 = UNIT_LEN as u64;
 
+/// Lies at the start of a segment that has no unit yet: offset 2^63 - 1, size 0. The reference, when it starts after a crash,
+/// takes whatever it finds there for a unit and counts it, unless its record would lie behind the end of the log: then it
+/// removes the segment.
+pub(crate) const NONE_YET: [u8; UNIT_LEN] = [
+    0x7F, 0xFF, 0xFF, 0xFF, 0xFF, 0xFF, 0xFF, 0xFF, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0,
+];
+
 /// Where one message lies.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Unit {
@@ -75,5 +82,6 @@ mod tests {
         assert_eq!(Unit::decode(&[0; 20]), None);
         assert_eq!(Unit::decode(&bytes[..19]), None);
         assert!(Unit::decode(&Unit::FILLER.encode()).is_some_and(|unit| unit.is_filler()));
+        assert_eq!(Unit::decode(&NONE_YET), None);
     }
 }

@@ -160,3 +160,50 @@ impl QueueWriter {
         tail
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+    use std::sync::Arc;
+
+    use super::*;
+    use crate::store::consume_queue::{NONE_YET, UNIT_LEN};
+    use crate::store::disk::RealDisk;
+
+    #[test]
+    fn segments_say_that_they_have_no_unit_yet() {
+        let dir = tempfile::tempdir().unwrap();
+        let files = SegmentFiles::new(
+            Arc::new(RealDisk::new()),
+            dir.path().to_path_buf(),
+            4 * UNIT_BYTES,
+        )
+        .with_head(&NONE_YET);
+        let unit = |offset| Unit {
+            physical_offset: offset,
+            size: 100,
+            tags_code: 0,
+        };
+        let read = |name: &str| fs::read(dir.path().join(name)).unwrap();
+        let first = "00000000000000000000";
+        let mut writer = QueueWriter::at(0, 0);
+        // As if the process were killed between preparing and writing.
+        writer.prepare(&files, 1).unwrap();
+        assert_eq!(read(first)[..UNIT_LEN], NONE_YET);
+        for at in 0..3 {
+            writer.prepare(&files, 1).unwrap();
+            writer.put(&files, &unit(at)).unwrap();
+        }
+        assert_eq!(read(first)[..UNIT_LEN], unit(0).encode());
+        // Two more need a second segment.
+        writer.prepare(&files, 2).unwrap();
+        let second = "00000000000000000080";
+        assert_eq!(read(second)[..UNIT_LEN], NONE_YET);
+        for at in 3..5 {
+            writer.put(&files, &unit(at)).unwrap();
+        }
+        assert_eq!(read(first)[3 * UNIT_LEN..], unit(3).encode());
+        assert_eq!(read(second)[..UNIT_LEN], unit(4).encode());
+        assert!(read(second)[UNIT_LEN..].iter().all(|byte| *byte == 0));
+    }
+}

@@ -48,6 +48,8 @@ pub struct OpenSegment {
     pub create: bool,
     /// First readable mark: what lies below never changes again.
     pub readable: u64,
+    /// What a file that is created starts with, from when it has its length.
+    pub head: &'static [u8],
 }
 
 /// File operations of the store.

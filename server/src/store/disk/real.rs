@@ -5,6 +5,7 @@ use std::borrow::Cow;
 use std::collections::HashSet;
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, ErrorKind, Read, Write};
+use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, LazyLock};
 use std::time::UNIX_EPOCH;
@@ -105,6 +106,11 @@ impl Disk for RealDisk {
     fn open_segment(&self, path: &Path, open: OpenSegment) -> io::Result<Box<dyn SegmentWriter>> {
         let writer = MappedFile::open(path, open.len, open.create, open.readable)?;
         if open.create {
+            if !open.head.is_empty() {
+                // Not through the mapping: space is not reserved yet.
+                let file = File::options().write(true).open(path)?;
+                file.write_all_at(open.head, 0)?;
+            }
             sync_parent(path)?;
         }
         let segment: Arc<dyn Segment> = Arc::<MappedFile>::clone(writer.file());
@@ -232,7 +238,6 @@ impl ReadAt for RealFile {
     }
 
     fn read_at(&self, offset: u64, buffer: &mut [u8]) -> io::Result<usize> {
-        use std::os::unix::fs::FileExt;
         let mut done = 0;
         while let Some(rest) = buffer.get_mut(done..).filter(|rest| !rest.is_empty()) {
             match self.file.read_at(rest, offset + done as u64) {

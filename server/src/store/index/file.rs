@@ -286,6 +286,7 @@ fn open(shape: Shape, create: bool) -> OpenSegment {
         len: shape.file_len(),
         create,
         readable: 0,
+        head: &[],
     }
 }
 

@@ -75,6 +75,7 @@ impl World {
             len: bytes.len() as u64,
             create: true,
             readable: 0,
+            head: &[],
         };
         self.disk
             .open_segment(path, open)

@@ -241,6 +241,10 @@ impl Disk for SimDisk {
             None => return Err(ErrorKind::NotFound.into()),
         };
         content.lock().extend(len);
+        if open.create {
+            let now_ms = state.now_ms.load(Ordering::Relaxed);
+            content.lock().write(0, open.head, now_ms);
+        }
         let segment = Arc::new(SimSegment {
             content,
             len: open.len,
