@@ -1,67 +1,83 @@
 // SPDX-License-Identifier: Apache-2.0
-//! `kill -9` of `kerolox serve` in the middle of sending, again and again on one data directory.
+//! `kill -9` of a broker in the middle of sending, again and again on one store, in each way of flushing.
+//!
+//! `KEROLOX_CRASH_ROUNDS=200` sets the rounds of each way, `KEROLOX_SEED=N` repeats the random choices of a run that
+//! failed, and `KEROLOX_BIN` names another build. Every failure says seed and round.
 
-use std::collections::BTreeMap;
-use std::net::SocketAddr;
-use std::sync::{Mutex, PoisonError};
-use std::time::{Duration, Instant};
+use std::fs;
+use std::os::unix::fs::FileExt;
+use std::path::Path;
 
-use anyhow::{Context, ensure};
-use kerolox_tests::cluster::{Cluster, Kind};
-use kerolox_tests::tools::{self, say};
-use kerolox_tests::wait_for;
+use anyhow::Context;
+use kerolox_tests::broker::Broker;
+use kerolox_tests::cluster::Kind;
+use kerolox_tests::tools;
 
-use crate::ledger::{self, Place};
+use crate::rounds::{self, Rounds};
 
-const ROUNDS: u64 = 20;
-const SENDERS: u64 = 2;
-const QUEUES: i32 = 4;
-const TOPIC: &str = "crash";
+/// Rounds of a way of flushing, unless the environment says otherwise.
+const ROUNDS: u64 = 12;
+/// Messages that are looked for by key in each round.
+const BY_KEY: usize = 50;
+const ASYNC: [(&str, &str); 1] = [("flushDiskType", "ASYNC_FLUSH")];
+const SYNC: [(&str, &str); 1] = [("flushDiskType", "SYNC_FLUSH")];
+/// Commits are so late that most kills find acknowledged messages in the pool alone.
+const POOL: [(&str, &str); 5] = [
+    ("flushDiskType", "ASYNC_FLUSH"),
+    ("transientStorePoolEnable", "true"),
+    ("transientStorePoolSize", "3"),
+    ("commitCommitLogLeastPages", "1000000"),
+    ("commitCommitLogThoroughInterval", "1000"),
+];
 
-type Ledger = Mutex<BTreeMap<Place, u64>>;
+/// Files so small that kills meet the change from one to the next, of the log, of queues and of the index.
+const SMALL_FILES: [(&str, &str); 4] = [
+    ("mappedFileSizeCommitLog", "1048576"),
+    ("mappedFileSizeConsumeQueue", "1000"),
+    ("maxHashSlotNum", "500"),
+    ("maxIndexNum", "2000"),
+];
+const LARGE_FILES: [(&str, &str); 1] = [("mappedFileSizeCommitLog", "134217728")];
 
-/// Sends from two connections until at least `least` messages are acknowledged, then kills the server under them.
-fn send_and_kill(
-    cluster: &mut Cluster,
-    first: u64,
-    least: usize,
-    ledger: &Ledger,
-) -> anyhow::Result<()> {
-    let broker = cluster.broker_addr();
-    let count = || ledger.lock().unwrap_or_else(PoisonError::into_inner).len();
-    let before = count();
-    std::thread::scope(|scope| {
-        let senders: Vec<_> = (0..SENDERS)
-            .map(|sender| scope.spawn(move || send(broker, first + sender, ledger)))
-            .collect();
-        let enough = wait_for("acknowledgements", Duration::from_secs(20), || {
-            let ended = senders.iter().any(|sender| sender.is_finished());
-            (ended || count() - before >= least).then_some(())
-        });
-        cluster.kill();
-        for sender in senders {
-            sender.join().ok().context("a sender panicked")??;
-        }
-        enough
-    })?;
-    ensure!(
-        count() - before >= least,
-        "the senders ended before the server was killed"
-    );
-    Ok(())
-}
-
-fn send(broker: SocketAddr, from: u64, ledger: &Ledger) -> anyhow::Result<()> {
-    ledger::send_until_broken(broker, TOPIC, QUEUES, from, SENDERS, |number, place| {
-        let mut ledger = ledger.lock().unwrap_or_else(PoisonError::into_inner);
-        ledger.insert(place, number);
-    })
+#[test]
+fn no_acknowledged_message_is_lost_with_asynchronous_flush() {
+    kill_ours("ASYNC_FLUSH", &ASYNC);
 }
 
 #[test]
-fn no_acknowledged_message_is_lost_by_kill_9() {
-    if let Err(error) = rounds(Kind::Ours, ROUNDS) {
-        panic!("{error:?}");
+fn no_acknowledged_message_is_lost_with_synchronous_flush() {
+    kill_ours("SYNC_FLUSH", &SYNC);
+}
+
+#[test]
+fn no_acknowledged_message_is_lost_with_the_transient_store_pool() {
+    kill_ours("transientStorePoolEnable", &POOL);
+}
+
+/// Two of three rounds on a store of small files, the others on one of large files.
+fn kill_ours(name: &str, settings: &[(&str, &str)]) {
+    let rounds = rounds();
+    let large = (rounds / 3).max(1);
+    for (files, sizes, rounds) in [
+        (
+            "small files",
+            &SMALL_FILES[..],
+            rounds.saturating_sub(large),
+        ),
+        ("large files", &LARGE_FILES[..], large),
+    ] {
+        let settings = [settings, sizes].concat();
+        let run = || {
+            Rounds::run(
+                &format!("{name}, {files}"),
+                &mut Broker::new(&settings)?,
+                rounds,
+                BY_KEY,
+            )
+        };
+        if let Err(error) = run() {
+            panic!("{error:?}");
+        }
     }
 }
 
@@ -71,62 +87,63 @@ fn nor_is_one_of_the_official_broker() {
     if tools::missing("kill -9 of the official broker", &["java", "mvn"]) {
         return;
     }
-    if let Err(error) = rounds(Kind::Official, 1) {
+    let run = || {
+        let mut official = Kind::Official.start()?;
+        Rounds::run("official 5.5.0", &mut official, 1, BY_KEY)
+    };
+    if let Err(error) = run() {
         panic!("{error:?}");
     }
 }
 
-fn rounds(kind: Kind, rounds: u64) -> anyhow::Result<()> {
-    let seed = std::env::var("KEROLOX_SEED")
-        .ok()
-        .and_then(|text| text.parse().ok());
-    let seed = seed.unwrap_or_else(|| fastrand::u64(..));
-    let mut random = fastrand::Rng::with_seed(seed);
-    say(&format!(
-        "kill -9 of {}, {rounds} rounds, KEROLOX_SEED={seed}",
-        kind.name()
-    ));
-    let mut cluster = kind.start()?;
-    cluster.create_topic(TOPIC, QUEUES)?;
-    let ledger = Ledger::default();
-    let mut first = 0;
-    for round in 1..=rounds {
-        let least = random.usize(100..2_000);
-        let before = ledger.lock().unwrap_or_else(PoisonError::into_inner).len();
-        send_and_kill(&mut cluster, first, least, &ledger)
-            .and_then(|()| restart_and_check(&mut cluster, round, before, &ledger))
-            .with_context(|| format!("round {round}, seed {seed}\n{}", cluster.logs()))?;
-        // Numbers are never used again: what was sent without an answer may be there or not.
-        first += 1_000_000;
+fn rounds() -> u64 {
+    match std::env::var("KEROLOX_CRASH_ROUNDS") {
+        Ok(text) => text.parse().expect("KEROLOX_CRASH_ROUNDS is a number"),
+        Err(_) => ROUNDS,
     }
-    cluster.stop()
 }
 
-fn restart_and_check(
-    cluster: &mut Cluster,
-    round: u64,
-    before: usize,
-    ledger: &Ledger,
-) -> anyhow::Result<()> {
-    let start = Instant::now();
-    cluster.start_again()?;
-    let ready = start.elapsed();
-    let found = ledger::read_back(cluster.broker_addr(), TOPIC, QUEUES)?;
-    let ledger = ledger.lock().unwrap_or_else(PoisonError::into_inner);
-    for (place, number) in ledger.iter() {
-        ensure!(
-            found.get(place) == Some(number),
-            "message {number} was acknowledged at {place:?}; there is {:?}",
-            found.get(place)
-        );
-    }
-    say(&format!(
-        "round {round:2}: acknowledged {} (all rounds {}), found {}, of them without an answer {}, lost 0, damaged 0, ready in {} ms",
-        ledger.len() - before,
-        ledger.len(),
-        found.len(),
-        found.len() - ledger.len(),
-        ready.as_millis()
-    ));
+/// The rounds can fail: what is taken out of the log behind the broker's back is missed.
+#[test]
+fn message_that_is_taken_out_of_the_log_is_missed() {
+    let error = kill_and_take(&ASYNC, |store| {
+        zero_second_half(&store.join("commitlog").join("0".repeat(20)))
+    });
+    assert!(error.contains("Lost"), "{error}");
+}
+
+/// The kills hit messages that are in the pool only.
+#[test]
+fn message_that_is_taken_out_of_the_pool_is_missed() {
+    let uncommitted = [&POOL[..], &[("commitCommitLogThoroughInterval", "60000")]].concat();
+    let error = kill_and_take(&uncommitted, |store| {
+        Ok(fs::remove_dir_all(store.join("transientpool"))?)
+    });
+    assert!(error.contains("Lost"), "{error}");
+}
+
+/// Sends and kills, takes something from the store, and returns what the check says then.
+fn kill_and_take(settings: &[(&str, &str)], take: impl Fn(&Path) -> anyhow::Result<()>) -> String {
+    let run = || {
+        let mut broker = Broker::new(&[settings, &LARGE_FILES].concat())?;
+        let store = broker.store().to_owned();
+        let mut rounds = Rounds::new("proof", &mut broker, rounds::seed());
+        rounds.prepare()?;
+        rounds.send_and_kill(0, 1_000)?;
+        take(&store)?;
+        rounds.restart()?;
+        anyhow::Ok(rounds.read_and_check().map(drop))
+    };
+    let error = run().expect("the broker starts");
+    error.expect_err("messages are gone").to_string()
+}
+
+/// Overwrites the second half of what was written to a file.
+fn zero_second_half(path: &Path) -> anyhow::Result<()> {
+    let bytes = fs::read(path)?;
+    let written = bytes.iter().rposition(|byte| *byte != 0);
+    let from = written.context("nothing was written")? / 2;
+    let file = fs::File::options().write(true).open(path)?;
+    file.write_all_at(&vec![0; bytes.len() - from], from as u64)?;
     Ok(())
 }

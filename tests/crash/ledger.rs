@@ -1,168 +1,198 @@
 // SPDX-License-Identifier: Apache-2.0
-//! Numbered, checksummed messages: sending them over a raw connection, and reading a topic back against what was
-//! acknowledged.
+//! What was acknowledged, what was read back, and everything that does not fit between the two.
+//!
+//! [`check`] is a plain function of both, so that `ledger/tests.rs` can show that it reports each kind of fault.
 
-use std::collections::{BTreeMap, HashSet};
-use std::net::SocketAddr;
+use std::collections::{BTreeMap, HashMap, HashSet};
 
-use anyhow::{Context, ensure};
-use kerolox_protocol::code::{RequestCode, ResponseCode};
-use kerolox_protocol::command::Command;
-use kerolox_protocol::header::pull::{
-    PullMessageRequestHeader, PullMessageResponseHeader, pull_flag,
-};
-use kerolox_protocol::header::send::{SendMessageRequestHeaderV2, SendMessageResponseHeader};
-use kerolox_protocol::message::record;
-use kerolox_tests::wire::Connection;
+use anyhow::ensure;
 
-/// How many requests a sender has on the way.
-const IN_FLIGHT: usize = 32;
+use crate::message::{Kind, Plan, Queue, SCHEDULE, STRIDE, TOPICS};
+
+/// Which faults of a check are printed.
+const SHOWN: usize = 10;
 
 /// Queue and offset.
-pub(crate) type Place = (i32, i64);
+pub(crate) type Place = (Queue, i64);
 
-/// A body that says its number and carries a checksum of the rest; its length follows from the number.
-pub(crate) fn body(number: u64) -> Vec<u8> {
-    let mut random = fastrand::Rng::with_seed(number);
-    let length = random.usize(20..900);
-    let mut body = number.to_be_bytes().to_vec();
-    body.extend(std::iter::repeat_with(|| random.u8(..)).take(length));
-    let checksum = crc32fast::hash(&body);
-    body.extend(checksum.to_be_bytes());
-    body
+/// What was sent and what was acknowledged.
+#[derive(Debug, Default)]
+pub(crate) struct Ledger {
+    /// Requests that may have reached the broker.
+    sent: HashSet<u64>,
+    /// Numbers by the places that the broker answered with.
+    acknowledged: BTreeMap<Place, u64>,
 }
 
-/// The number of an undamaged body.
-pub(crate) fn number(bytes: &[u8]) -> Option<u64> {
-    let (content, checksum) = bytes.split_last_chunk::<4>()?;
-    let number = u64::from_be_bytes(*content.first_chunk::<8>()?);
-    let is_intact = crc32fast::hash(content) == u32::from_be_bytes(*checksum);
-    (is_intact && bytes == body(number)).then_some(number)
-}
+impl Ledger {
+    /// Notes a request before it is written to the connection.
+    pub(crate) fn send(&mut self, request: u64) {
+        self.sent.insert(request);
+    }
 
-/// Sends numbers from `from` on, step `step`, to the queues of a topic in turn until the connection breaks, and
-/// passes on what the broker acknowledged.
-pub(crate) fn send_until_broken(
-    broker: SocketAddr,
-    topic: &str,
-    queues: i32,
-    from: u64,
-    step: u64,
-    mut acknowledged: impl FnMut(u64, Place),
-) -> anyhow::Result<()> {
-    let mut connection = Connection::open(broker)?;
-    let mut waiting = BTreeMap::new();
-    let mut next = from;
-    loop {
-        while waiting.len() < IN_FLIGHT {
-            let queue_id = i32::try_from(next % u64::try_from(queues)?)?;
-            let header = SendMessageRequestHeaderV2 {
-                producer_group: "crash_producers",
-                topic,
-                default_topic: "TBW102",
-                default_topic_queue_nums: queues,
-                queue_id,
-                sys_flag: 0,
-                born_timestamp: 1_700_000_000_000,
-                flag: 0,
-                properties: None,
-                reconsume_times: Some(0),
-                unit_mode: Some(false),
-                max_reconsume_times: None,
-                batch: Some(false),
-                broker_name: None,
-            };
-            let request =
-                Command::request(RequestCode::SEND_MESSAGE_V2, &header).with_body(body(next));
-            let Ok(opaque) = connection.send(request) else {
-                return Ok(());
-            };
-            waiting.insert(opaque, next);
-            next += step;
+    /// Notes the answer to a request: the queue offset of its first message.
+    pub(crate) fn acknowledge(&mut self, request: u64, offset: i64) -> anyhow::Result<()> {
+        let plan = Plan::of(request);
+        let first = request * STRIDE;
+        for (number, offset) in (first..first + plan.count()).zip(offset..) {
+            let place = (plan.stored_in(), offset);
+            let other = self.acknowledged.insert(place, number);
+            ensure!(
+                other.is_none(),
+                "{} was acknowledged for {other:?} and for {number}",
+                show(place)
+            );
         }
-        let Ok(response) = connection.receive() else {
-            return Ok(());
-        };
-        let sent = waiting
-            .remove(&response.opaque)
-            .context("answer to nothing")?;
+        Ok(())
+    }
+
+    /// Acknowledged messages with their places, but for delayed ones.
+    pub(crate) fn undelayed(&self) -> impl Iterator<Item = (Place, u64)> {
+        let all = self.acknowledged.iter();
+        all.filter(|(place, _)| place.0.0 != SCHEDULE)
+            .map(|(place, number)| (*place, *number))
+    }
+
+    /// Acknowledged messages.
+    pub(crate) fn len(&self) -> usize {
+        self.acknowledged.len()
+    }
+}
+
+/// A message that was read back.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Copy {
+    /// Offset in its queue, as the message says.
+    pub(crate) offset: i64,
+    /// `None` if anything of the message is not what was sent.
+    pub(crate) number: Option<u64>,
+}
+
+/// Everything that was read back, in the order of reading.
+pub(crate) type Found = BTreeMap<Queue, Vec<Copy>>;
+
+/// Something that must not be.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Fault {
+    /// An acknowledged message is nowhere.
+    Lost { number: u64, place: Place },
+    /// An acknowledged message lies somewhere else.
+    Moved { number: u64, from: Place, to: Place },
+    /// A message is not what was sent.
+    Damaged { place: Place },
+    /// The offsets of a queue are not consecutive from 0.
+    Gap { place: Place, expected: i64 },
+    /// A message is in a queue that it was not sent to.
+    Strayed { number: u64, place: Place },
+    /// A message that was sent once is there twice.
+    Twice { number: u64, place: Place },
+    /// A message was never sent.
+    Unknown { number: u64, place: Place },
+}
+
+/// What a check found.
+#[derive(Debug, Default)]
+pub(crate) struct Report {
+    pub(crate) faults: Vec<Fault>,
+    /// Messages in all queues, the waiting ones too.
+    pub(crate) found: usize,
+    /// Messages without an answer that are there all the same.
+    pub(crate) unanswered: usize,
+    /// Delayed messages that are not delivered yet.
+    pub(crate) waiting: usize,
+    /// Deliveries of delayed messages after the first: a kill between a delivery and the note of it repeats it.
+    pub(crate) repeated: usize,
+}
+
+impl Report {
+    /// # Errors
+    /// Names the first faults, if there are any.
+    pub(crate) fn into_result(self) -> anyhow::Result<Self> {
+        let shown: Vec<_> = self.faults.iter().take(SHOWN).collect();
         ensure!(
-            response.response_code() == ResponseCode::SUCCESS,
-            "message {sent} answered with {}: {:?}",
-            response.code,
-            response.remark
+            self.faults.is_empty(),
+            "{} faults, the first: {shown:#?}",
+            self.faults.len()
         );
-        let header: SendMessageResponseHeader<'_> = response.header()?;
-        acknowledged(sent, (header.queue_id, header.queue_offset));
+        Ok(self)
     }
 }
 
-/// Everything in a topic, by place; every record is undamaged, every queue without gaps.
-pub(crate) fn read_back(
-    broker: SocketAddr,
-    topic: &str,
-    queues: i32,
-) -> anyhow::Result<BTreeMap<Place, u64>> {
-    let mut connection = Connection::open(broker)?;
-    let mut found = BTreeMap::new();
-    for queue_id in 0..queues {
-        let mut offset = 0;
-        loop {
-            let header = PullMessageRequestHeader {
-                consumer_group: "crash_readers",
-                topic,
-                queue_id,
-                queue_offset: offset,
-                max_msg_nums: 32,
-                sys_flag: pull_flag::SUBSCRIPTION,
-                commit_offset: 0,
-                suspend_timeout_millis: 0,
-                subscription: Some("*"),
-                sub_version: 0,
-                expression_type: Some("TAG"),
-                max_msg_bytes: None,
-                request_source: None,
-                proxy_forward_client_id: None,
-                broker_name: None,
-            };
-            let response =
-                connection.request(Command::request(RequestCode::PULL_MESSAGE, &header))?;
-            let answer: PullMessageResponseHeader = response.header()?;
-            ensure!(
-                answer.min_offset == 0,
-                "queue {queue_id} begins at {}",
-                answer.min_offset
-            );
-            if response.response_code() != ResponseCode::SUCCESS {
-                // 19 "nothing new" at the end of a queue, 21 "offset moved" in an empty one.
-                ensure!(
-                    matches!(response.code, 19 | 21) && offset == answer.max_offset,
-                    "queue {queue_id} at {offset} of {}: {} {:?}",
-                    answer.max_offset,
-                    response.code,
-                    response.remark
-                );
-                break;
-            }
-            for message in record::decode_all(response.body) {
-                ensure!(
-                    message.queue_id == queue_id && message.queue_offset == offset,
-                    "expected offset {offset} of queue {queue_id}, got {} of {}",
-                    message.queue_offset,
-                    message.queue_id
-                );
-                let number = number(&message.message.body)
-                    .with_context(|| format!("damaged body at {offset} of queue {queue_id}"))?;
-                found.insert((queue_id, offset), number);
-                offset += 1;
-            }
-            ensure!(
-                answer.next_begin_offset == offset,
-                "next begin offset of queue {queue_id}"
-            );
+/// Compares what was read back with what was acknowledged.
+pub(crate) fn check(ledger: &Ledger, found: &Found) -> Report {
+    let mut report = Report::default();
+    let places = inspect(ledger, found, &mut report);
+    for (&place, &number) in &ledger.acknowledged {
+        match places.stored.get(&number) {
+            Some(&to) if to == place => {}
+            Some(&to) => report.faults.push(Fault::Moved {
+                number,
+                from: place,
+                to,
+            }),
+            None => report.faults.push(Fault::Lost { number, place }),
         }
     }
-    let distinct: HashSet<_> = found.values().collect();
-    ensure!(distinct.len() == found.len(), "a message is there twice");
-    Ok(found)
+    let answered = ledger
+        .acknowledged
+        .values()
+        .copied()
+        .collect::<HashSet<_>>();
+    let stored = places.stored.keys();
+    report.unanswered = stored.filter(|number| !answered.contains(number)).count();
+    let delayed = places
+        .stored
+        .iter()
+        .filter(|(_, place)| place.0.0 == SCHEDULE);
+    report.waiting = delayed
+        .filter(|(number, _)| !places.delivered.contains(number))
+        .count();
+    report
 }
+
+#[derive(Default)]
+struct Places {
+    /// Where each message was stored first.
+    stored: HashMap<u64, Place>,
+    /// Delayed messages that arrived in their queues.
+    delivered: HashSet<u64>,
+}
+
+/// Looks at each message that was read back.
+fn inspect(ledger: &Ledger, found: &Found, report: &mut Report) -> Places {
+    let mut places = Places::default();
+    for (&queue, copies) in found {
+        for (copy, expected) in copies.iter().zip(0..) {
+            let place = (queue, copy.offset);
+            report.found += 1;
+            if copy.offset != expected {
+                report.faults.push(Fault::Gap { place, expected });
+            }
+            let Some(number) = copy.number else {
+                report.faults.push(Fault::Damaged { place });
+                continue;
+            };
+            let plan = Plan::of(number / STRIDE);
+            if !ledger.sent.contains(&(number / STRIDE)) || number % STRIDE >= plan.count() {
+                report.faults.push(Fault::Unknown { number, place });
+            } else if queue == plan.stored_in() {
+                if places.stored.insert(number, place).is_some() {
+                    report.faults.push(Fault::Twice { number, place });
+                }
+            } else if queue == plan.queue && matches!(plan.kind, Kind::Delayed(_)) {
+                report.repeated += usize::from(!places.delivered.insert(number));
+            } else {
+                report.faults.push(Fault::Strayed { number, place });
+            }
+        }
+    }
+    places
+}
+
+/// A place for a person.
+pub(crate) fn show(((topic, queue), offset): Place) -> String {
+    format!("{} queue {queue} offset {offset}", TOPICS[topic])
+}
+
+#[cfg(test)]
+mod tests;

@@ -37,6 +37,14 @@ impl Kind {
         }
     }
 
+    /// With what a server answers SIGTERM: 0 (ours) or 143 (a JVM).
+    pub(crate) const fn exit_code(self) -> i32 {
+        match self {
+            Self::Ours => 0,
+            Self::Official => 143,
+        }
+    }
+
     /// For messages.
     pub const fn name(self) -> &'static str {
         match self {
@@ -97,17 +105,14 @@ impl Cluster {
     /// Stops it in an orderly way.
     ///
     /// # Errors
-    /// When a process does not end in time or ends with another code than 0 (ours) or 143 (a JVM's answer to SIGTERM).
+    /// When a process does not end in time or ends with another code than servers of its kind do.
     pub fn stop(&mut self) -> anyhow::Result<()> {
         for process in self.processes.iter_mut().rev() {
             let status = process.terminate(STOP)?;
-            let expected = match self.kind {
-                Kind::Ours => Some(0),
-                Kind::Official => Some(143),
-            };
+            let expected = self.kind.exit_code();
             anyhow::ensure!(
-                status.code() == expected,
-                "ended with {status}, expected {expected:?}\n{}",
+                status.code() == Some(expected),
+                "ended with {status}, expected {expected}\n{}",
                 process.logs()
             );
         }

@@ -4,6 +4,8 @@
 //!
 //! - [`Cluster`] is a running name server and broker; [`our_server`] and [`official_cluster`] start one. It stops
 //!   when dropped, and prints its logs when the test that holds it panics.
+//! - [`broker::Broker`] is our `mqbroker` alone, with a configuration file.
+//! - [`alternating::Alternating`] is one store directory that ours and the official broker open in turn.
 //! - [`tools::missing`] decides whether a missing tool skips a test (said loudly) or fails it (`CI=true`).
 //! - [`programs`] builds the Java, Go and JavaScript programs of `tests/interop` and runs them.
 //! - [`wire::Connection`] sends single commands, for set-up and for checks below the clients.
@@ -11,13 +13,17 @@
 //! Nothing here sleeps for a fixed time to let something happen: every wait has a condition and a deadline.
 #![forbid(unsafe_code)]
 
+pub mod alternating;
+pub mod broker;
 pub mod cache;
 pub mod cluster;
+pub mod numbered;
 pub mod official;
 pub mod ours;
 pub mod ports;
 pub mod process;
 pub mod programs;
+pub mod resources;
 pub mod tools;
 pub mod wire;
 

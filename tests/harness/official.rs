@@ -4,7 +4,6 @@
 use std::fmt::Write as _;
 use std::fs;
 use std::net::{Ipv4Addr, SocketAddr};
-use std::path::Path;
 use std::process::Command;
 use std::time::Duration;
 
@@ -80,42 +79,55 @@ fn write_configuration(cluster: &Cluster, settings: &[(&str, &str)]) -> anyhow::
 }
 
 pub(crate) fn launch(cluster: &mut Cluster) -> anyhow::Result<()> {
-    let jars = programs::jars(SERVERS)?;
     let dir = &cluster.dir;
-    let mut namesrv = start(
-        &jars,
-        dir,
-        "namesrv",
-        "org.apache.rocketmq.namesrv.NamesrvStartup",
-        "256m",
-    )?;
-    let mut broker = start(
-        &jars,
-        dir,
-        "broker",
-        "org.apache.rocketmq.broker.BrokerStartup",
-        "512m",
-    )?;
+    let mut namesrv = start(dir, &NAMESRV)?;
+    let mut broker = start(dir, &BROKER)?;
     let result = [&mut namesrv, &mut broker]
         .into_iter()
-        .try_for_each(|(process, from)| {
-            process.wait_for_line(*from, READY, |line| {
-                line.contains("boot success").then_some(())
-            })
-        });
+        .try_for_each(wait_until_ready);
     cluster.processes = vec![namesrv.0, broker.0];
     result?;
     wire::wait_for_broker(cluster.namesrv, READY)
 }
 
+/// Starts a broker alone with the `broker.conf` in `dir`, ready when this returns.
+///
+/// # Errors
+/// When the jars can not be fetched or it does not get ready.
+pub(crate) fn launch_broker(dir: &TempDir) -> anyhow::Result<Process> {
+    fs::create_dir_all(dir.path().join("home/conf"))?;
+    let mut broker = start(dir, &BROKER)?;
+    wait_until_ready(&mut broker)?;
+    Ok(broker.0)
+}
+
+struct Server {
+    name: &'static str,
+    main: &'static str,
+    heap: &'static str,
+}
+
+const NAMESRV: Server = Server {
+    name: "namesrv",
+    main: "org.apache.rocketmq.namesrv.NamesrvStartup",
+    heap: "256m",
+};
+const BROKER: Server = Server {
+    name: "broker",
+    main: "org.apache.rocketmq.broker.BrokerStartup",
+    heap: "512m",
+};
+
+fn wait_until_ready((process, from): &mut (Process, usize)) -> anyhow::Result<()> {
+    process.wait_for_line(*from, READY, |line| {
+        line.contains("boot success").then_some(())
+    })
+}
+
 /// Starts one of them; also returns where the output of this start begins in its file.
-fn start(
-    jars: &Path,
-    logs: &TempDir,
-    name: &str,
-    main: &str,
-    heap: &str,
-) -> anyhow::Result<(Process, usize)> {
+fn start(logs: &TempDir, server: &Server) -> anyhow::Result<(Process, usize)> {
+    let jars = programs::jars(SERVERS)?;
+    let Server { name, main, heap } = server;
     let dir = logs.path();
     let mut command = Command::new("java");
     command.arg("-Xms64m").arg(format!("-Xmx{heap}"));
@@ -124,6 +136,10 @@ fn start(
         "-XX:MaxDirectMemorySize=512m",
         "-XX:TieredStopAtLevel=1",
     ]);
+    // Otherwise it makes itself a certificate at each start, which takes seconds.
+    command.arg("-Dtls.server.mode=disabled");
+    // It unpacks a library at each start and leaves it there when it is killed.
+    command.arg(format!("-Djava.io.tmpdir={}", dir.display()));
     // Direct memory is freed through these on a modular JVM.
     command.arg("--add-exports=java.base/jdk.internal.ref=ALL-UNNAMED");
     command.arg("--add-opens=java.base/java.nio=ALL-UNNAMED");
@@ -133,7 +149,7 @@ fn start(
     command.arg(format!("-Drocketmq.home.dir={}", home.display()));
     command
         .arg("-cp")
-        .arg(programs::class_path(&[jars])?)
+        .arg(programs::class_path(&[&jars])?)
         .arg(main);
     command.arg("-c").arg(dir.join(format!("{name}.conf")));
     command.env("ROCKETMQ_HOME", home).current_dir(dir);

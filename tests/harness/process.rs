@@ -132,11 +132,20 @@ impl Process {
     /// # Errors
     /// When it does not end in time; it is killed then.
     pub fn terminate(&mut self, deadline: Duration) -> anyhow::Result<ExitStatus> {
+        self.ask_to_end()?;
+        self.wait(deadline).inspect_err(|_| self.kill())
+    }
+
+    /// Asks it to end (SIGTERM).
+    ///
+    /// # Errors
+    /// When the signal can not be sent.
+    pub fn ask_to_end(&mut self) -> anyhow::Result<()> {
         if self.try_wait().is_none() {
             let pid = i32::try_from(self.child.id()).ok().and_then(Pid::from_raw);
             kill_process(pid.context("process id")?, Signal::TERM)?;
         }
-        self.wait(deadline).inspect_err(|_| self.kill())
+        Ok(())
     }
 
     /// Kills it (SIGKILL) and waits until it is gone.

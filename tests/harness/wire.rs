@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 //! A blocking connection that sends one command at a time: for set-up and for checks below the clients.
 
-use std::io::{Read, Write};
+use std::collections::HashMap;
+use std::io::{ErrorKind, Read, Write};
 use std::net::{SocketAddr, TcpStream};
 use std::time::Duration;
 
@@ -13,9 +14,15 @@ use kerolox_protocol::frame;
 use kerolox_protocol::header::admin::CreateTopicRequestHeader;
 use kerolox_protocol::header::route::GetRouteInfoRequestHeader;
 
+use crate::tools::say;
 use crate::wait_for;
 
-const TIMEOUT: Duration = Duration::from_secs(10);
+/// Far more than any answer takes: the machine may be busy with other things.
+const TIMEOUT: Duration = Duration::from_secs(30);
+/// Of a connection that asks again.
+const FORGOTTEN: Duration = Duration::from_secs(10);
+/// How many requests [`Connection::request_all`] has on the way.
+const IN_FLIGHT: usize = 32;
 
 /// A TCP connection to a name server or broker.
 #[derive(Debug)]
@@ -23,6 +30,7 @@ pub struct Connection {
     stream: TcpStream,
     input: BytesMut,
     next_opaque: i32,
+    asks_again: bool,
 }
 
 impl Connection {
@@ -39,7 +47,19 @@ impl Connection {
             stream,
             input: BytesMut::new(),
             next_opaque: 1,
+            asks_again: false,
         })
+    }
+
+    /// From now on [`Connection::request`] asks a second time, on a new connection, when no response comes within some
+    /// seconds, and says so: the official broker, under load, now and then forgets to answer a pull.
+    ///
+    /// # Errors
+    /// When the connection is closed.
+    pub fn ask_again(&mut self) -> anyhow::Result<()> {
+        self.asks_again = true;
+        self.stream.set_read_timeout(Some(FORGOTTEN))?;
+        Ok(())
     }
 
     /// Writes a request and returns the opaque id it went out with.
@@ -71,11 +91,57 @@ impl Connection {
         }
     }
 
+    /// Sends requests, `depth` of which are on the way together, and hands each response to `answered` with the number of
+    /// its request, counted from 0.
+    ///
+    /// # Errors
+    /// As [`Connection::receive`], and those of `answered`.
+    pub fn pipeline(
+        &mut self,
+        depth: usize,
+        requests: impl IntoIterator<Item = Command>,
+        mut answered: impl FnMut(usize, Command) -> anyhow::Result<()>,
+    ) -> anyhow::Result<()> {
+        let mut waiting = HashMap::new();
+        let mut requests = requests.into_iter().enumerate();
+        loop {
+            while waiting.len() < depth
+                && let Some((number, request)) = requests.next()
+            {
+                waiting.insert(self.send(request)?, number);
+            }
+            if waiting.is_empty() {
+                return Ok(());
+            }
+            let response = self.receive()?;
+            if response.is_response() {
+                let number = waiting.remove(&response.opaque);
+                answered(number.context("answer to nothing")?, response)?;
+            }
+        }
+    }
+
     /// Sends a request and waits for its response; requests of the peer in between are dropped.
     ///
     /// # Errors
     /// As [`Connection::receive`].
     pub fn request(&mut self, request: Command) -> anyhow::Result<Command> {
+        let asked = request.code;
+        let again = self.asks_again.then(|| request.clone());
+        let answer = self.request_once(request);
+        let answer = match (answer, again) {
+            (Err(error), Some(request)) if is_timeout(&error) => {
+                say(&format!("no response to request {asked}, asking again"));
+                *self = Self::open(self.stream.peer_addr()?)?;
+                self.ask_again()?;
+                self.request_once(request)
+            }
+            (answer, _) => answer,
+        };
+        answer.with_context(|| format!("no response to request {asked}"))
+    }
+
+    fn request_once(&mut self, request: Command) -> anyhow::Result<Command> {
         let opaque = self.send(request)?;
         loop {
             let got = self.receive()?;
@@ -83,6 +149,43 @@ impl Connection {
                 return Ok(got);
             }
         }
+    }
+
+    /// Sends many requests, some of them at once, and returns their responses in the order of the requests.
+    ///
+    /// # Errors
+    /// As [`Connection::receive`].
+    pub fn request_all(&mut self, requests: Vec<Command>) -> anyhow::Result<Vec<Command>> {
+        let mut responses: Vec<Option<Command>> = Vec::new();
+        responses.resize_with(requests.len(), || None);
+        let mut waiting = HashMap::new();
+        for (at, request) in requests.into_iter().enumerate() {
+            if waiting.len() == IN_FLIGHT {
+                self.receive_into(&mut waiting, &mut responses)?;
+            }
+            waiting.insert(self.send(request)?, at);
+        }
+        while !waiting.is_empty() {
+            self.receive_into(&mut waiting, &mut responses)?;
+        }
+        responses
+            .into_iter()
+            .map(|response| response.context("a request without response"))
+            .collect()
+    }
+
+    fn receive_into(
+        &mut self,
+        waiting: &mut HashMap<i32, usize>,
+        responses: &mut [Option<Command>],
+    ) -> anyhow::Result<()> {
+        let got = self
+            .receive()
+            .with_context(|| format!("no response to requests {waiting:?}"))?;
+        if let Some(at) = waiting.remove(&got.opaque).filter(|_| got.is_response()) {
+            responses[at] = Some(got);
+        }
+        Ok(())
     }
 
     /// As [`Connection::request`], and the response has to say SUCCESS.
@@ -102,16 +205,16 @@ impl Connection {
     }
 }
 
-/// Creates a topic at the broker and waits until the name server has a route for it.
+fn is_timeout(error: &anyhow::Error) -> bool {
+    let error = error.downcast_ref::<std::io::Error>();
+    error.is_some_and(|error| matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::TimedOut))
+}
+
+/// Creates a topic at the broker.
 ///
 /// # Errors
-/// When the broker refuses it or no route comes up.
-pub fn create_topic(
-    namesrv: SocketAddr,
-    broker: SocketAddr,
-    topic: &str,
-    queues: i32,
-) -> anyhow::Result<()> {
+/// When the broker refuses it.
+pub fn create_topic_at(broker: SocketAddr, topic: &str, queues: i32) -> anyhow::Result<()> {
     let header = CreateTopicRequestHeader {
         topic,
         default_topic: Some("TBW102"),
@@ -128,6 +231,20 @@ pub fn create_topic(
         RequestCode::UPDATE_AND_CREATE_TOPIC,
         &header,
     ))?;
+    Ok(())
+}
+
+/// Creates a topic at the broker and waits until the name server has a route for it.
+///
+/// # Errors
+/// When the broker refuses it or no route comes up.
+pub fn create_topic(
+    namesrv: SocketAddr,
+    broker: SocketAddr,
+    topic: &str,
+    queues: i32,
+) -> anyhow::Result<()> {
+    create_topic_at(broker, topic, queues)?;
     let mut connection = Connection::open(namesrv)?;
     wait_for(&format!("route for {topic}"), TIMEOUT, || {
         let header = GetRouteInfoRequestHeader {

@@ -35,6 +35,8 @@ const JAVA: &[&str] = &[
     "admin_create_list_and_delete_topic",
     "admin_create_and_delete_group",
     "broker_refuses_too_large_body",
+    "query_by_key",
+    "view_by_unique_and_offset_id",
 ];
 /// And over a restart of the servers.
 const JAVA_RESTART: &[&str] = &["offsets_before_restart", "offsets_after_restart"];

@@ -7,6 +7,7 @@
 #![forbid(unsafe_code)]
 
 mod admin_tool;
+mod exchange;
 mod foreign_client;
 mod route;
 mod rust_client;

@@ -96,6 +96,7 @@ fn dispatch(broker: &Broker, code: RequestCode, request: &Request<'_>) -> Outcom
         RequestCode::GET_TOPIC_STATS_INFO => offset::get_topic_stats_info(broker, request),
 
         RequestCode::VIEW_MESSAGE_BY_ID => query::view_message_by_id(broker, request),
+        RequestCode::QUERY_MESSAGE => query::query_message(broker, request),
 
         RequestCode::UPDATE_AND_CREATE_TOPIC => {
             topic_admin::update_and_create_topic(broker, request)

@@ -23,8 +23,6 @@ use crate::store::{GetResult, QueueHandle};
 
 /// Messages moved per level and tick; the rest follows at the next one.
 const BATCH: usize = 256;
-/// How often positions are written, milliseconds (`flushDelayOffsetInterval`).
-const PERSIST_INTERVAL_MS: i64 = 10_000;
 
 /// Content of `delayOffset.json`.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
@@ -44,6 +42,8 @@ struct State {
 /// The delay levels and how far each was delivered.
 pub(super) struct DelaySchedule {
     levels: Vec<i64>,
+    /// How often positions are written.
+    persist_interval_ms: i64,
     file: TableFile,
     state: Mutex<State>,
 }
@@ -59,6 +59,7 @@ impl DelaySchedule {
         let (offsets, _) = file.load();
         Self {
             levels: config.delay_levels_ms(),
+            persist_interval_ms: config.flush_delay_offset_interval,
             file,
             state: Mutex::new(State {
                 offsets,
@@ -97,7 +98,7 @@ impl DelaySchedule {
         }
         let due = {
             let state = self.state.lock();
-            state.dirty && now_ms - state.persisted_ms >= PERSIST_INTERVAL_MS
+            state.dirty && now_ms - state.persisted_ms >= self.persist_interval_ms
         };
         if due {
             self.persist(broker, now_ms);

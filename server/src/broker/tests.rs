@@ -16,6 +16,8 @@ use crate::net::{Replies, Service, Session, SessionId};
 use crate::store::clock::ManualClock;
 use crate::store::disk::{Fault, FaultKind, SimDisk};
 
+mod query;
+
 struct Rig {
     broker: Arc<Broker>,
     clock: Arc<ManualClock>,

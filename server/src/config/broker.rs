@@ -168,6 +168,8 @@ keys! {
         "shortPollingTimeMills" short_polling_time_mills: i64 = 1_000,
         /// Milliseconds between two writes of the consumer offsets.
         "flushConsumerOffsetInterval" flush_consumer_offset_interval: i64 = 5_000,
+        /// Milliseconds between two writes of how far the delay levels came.
+        "flushDelayOffsetInterval" flush_delay_offset_interval: i64 = 10_000,
         /// Commits after which the version of the consumer offsets moves.
         "consumerOffsetUpdateVersionStep" consumer_offset_update_version_step: i64 = 500,
         /// Entries of one answer about all topics or groups.
@@ -292,6 +294,7 @@ impl BrokerConfig {
             ),
             ("syncFlushTimeout", self.sync_flush_timeout),
             ("channelExpiredTimeout", self.channel_expired_timeout),
+            ("flushDelayOffsetInterval", self.flush_delay_offset_interval),
         ] {
             if value <= 0 {
                 return Err(ConfigError::invalid(

@@ -4,11 +4,11 @@
 //! The reference locks after it has recovered, so two of its brokers can both recover one directory; here the lock is
 //! taken before anything else is touched. `abort` holds the owner's process id and exists while the store runs.
 
-use std::io::ErrorKind;
+use std::io::{self, ErrorKind};
 use std::path::{Path, PathBuf};
 
 use super::StoreError;
-use super::disk::{Disk, DiskLock};
+use super::disk::{Disk, DiskLock, OpenSegment};
 
 /// Ownership of a store's directory.
 pub(crate) struct StoreLock {
@@ -38,9 +38,7 @@ impl StoreLock {
             Err(error) if error.kind() == ErrorKind::NotFound => false,
             Err(error) => return Err(StoreError::io("read", &abort)(error)),
         };
-        let pid = std::process::id().to_string();
-        disk.write_atomic(&abort, pid.as_bytes())
-            .map_err(StoreError::io("write", &abort))?;
+        write_abort(disk, &abort, is_after_crash).map_err(StoreError::io("write", &abort))?;
         Ok(Self {
             _lock: lock,
             abort,
@@ -52,6 +50,27 @@ impl StoreLock {
     pub(crate) fn finish(&self, disk: &dyn Disk) -> Result<(), StoreError> {
         disk.remove_file(&self.abort)
             .map_err(StoreError::io("remove", &self.abort))
+    }
+}
+
+/// Writes the abort file. On a full disk, where a store has to open for readers, the one of a crashed owner stays as it
+/// is, or one is made that takes no block: it says no process id, but that the store runs.
+fn write_abort(disk: &dyn Disk, abort: &Path, is_after_crash: bool) -> io::Result<()> {
+    let pid = std::process::id().to_string();
+    match disk.write_atomic(abort, pid.as_bytes()) {
+        Err(error) if error.kind() == ErrorKind::StorageFull => {
+            tracing::warn!(file = %abort.display(), "the disk is full, the abort file does not say who runs");
+            let without_blocks = OpenSegment {
+                len: 1,
+                create: true,
+                readable: 0,
+            };
+            if !is_after_crash {
+                drop(disk.open_segment(abort, without_blocks)?);
+            }
+            Ok(())
+        }
+        other => other,
     }
 }
 

@@ -21,6 +21,8 @@ use memmap2::{Advice, MmapOptions, MmapRaw};
 
 /// Page size that ranges are rounded to; mappings with larger pages only do more than asked.
 const PAGE: usize = 4096;
+/// Largest page size of the systems that we run on.
+const LARGEST_PAGE: u64 = 64 * 1024;
 
 /// The shared side of a mapped file.
 #[derive(Debug)]
@@ -109,10 +111,13 @@ impl MappedFile {
         }
     }
 
-    /// Asks for space on disk; file systems that can not reserve are taken as they are.
+    /// Asks for space on disk for all pages that the range touches: a page is written whole, so one with space for a part
+    /// of it only, where blocks are smaller, ends the process on a full disk. File systems that can not reserve are taken
+    /// as they are.
     pub(crate) fn reserve(&self, from: u64, to: u64) -> io::Result<()> {
         use rustix::fs::{FallocateFlags, fallocate};
-        let to = to.min(self.len());
+        let from = from / LARGEST_PAGE * LARGEST_PAGE;
+        let to = to.next_multiple_of(LARGEST_PAGE).min(self.len());
         if from >= to {
             return Ok(());
         }

@@ -1,6 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 //! Integration tests of the server, in one binary.
 #![allow(clippy::unwrap_used, reason = "helpers of tests fail loudly too")]
+#![allow(
+    clippy::print_stdout,
+    reason = "what a test prints is shown when it fails"
+)]
 
 mod sim;
 mod store;

@@ -13,6 +13,7 @@ pub mod admin;
 pub mod heartbeat;
 pub mod offset;
 pub mod pull;
+pub mod query;
 pub mod route;
 pub mod send;
 

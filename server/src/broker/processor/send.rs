@@ -512,7 +512,7 @@ pub(in crate::broker) fn append(
             Err(error) => {
                 replies.push(
                     command,
-                    refuse(broker, refusal_for(&StoreError::Append(error))),
+                    refuse(broker, not_stored(broker, &StoreError::Append(error))),
                 );
                 continue;
             }
@@ -679,6 +679,20 @@ pub(in crate::broker) fn refuse(broker: &Broker, refusal: Refusal) -> Command {
         .set(property::MSG_REGION, &broker.config.region_id);
     answer.ext.set(property::TRACE_ON, trace_on(&broker.config));
     answer
+}
+
+/// As [`refusal_for`]; of a full disk the remark names the place and says what to do.
+pub(super) fn not_stored(broker: &Broker, error: &StoreError) -> Refusal {
+    let StoreError::Append(AppendError::DiskFull) = error else {
+        return refusal_for(error);
+    };
+    let dir = broker.store.options().commit_log_dir();
+    let remark = format!(
+        "the disk of {} is full, no messages are taken; free space there and sends go on, or keep messages for a \
+         shorter time (fileReservedTime)",
+        dir.display()
+    );
+    Refusal::new(ResponseCode::SERVICE_NOT_AVAILABLE, remark)
 }
 
 /// The response code and remark of a record that was not stored. Source: store.md 5.5.

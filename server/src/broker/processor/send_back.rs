@@ -16,7 +16,7 @@ use kerolox_protocol::message::record::{self, RecordFields};
 use kerolox_protocol::message::{MessageExt, name, property, tags};
 use kerolox_protocol::{ResponseCode, version};
 
-use super::send::{Ack, SendBatch, refusal_for};
+use super::send::{Ack, SendBatch, not_stored, refusal_for};
 use crate::broker::Broker;
 use crate::net::{Outcome, Request};
 use crate::refusal::{Refusal, answer, success};
@@ -255,7 +255,7 @@ fn send_back(
             target.delay_ms,
         )
         .map(Some)
-        .map_err(|error| refusal_for(&error))
+        .map_err(|error| not_stored(broker, &error))
 }
 
 impl Broker {

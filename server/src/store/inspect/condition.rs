@@ -77,8 +77,8 @@ impl Condition {
             true => i64::MAX,
             false => sink.summary.last_store_timestamp,
         };
-        // Ours is ahead on purpose while the store runs.
-        let ahead = exact.map_or(0, |_| INDEX_AHEAD_MS);
+        // Ours is ahead on purpose while the store runs, and the reference goes on with it after our crash.
+        let ahead = INDEX_AHEAD_MS;
         let mut limits = vec![
             ("physicMsgTimestamp", physic_timestamp, last),
             ("logicsMsgTimestamp", logics_timestamp, last),

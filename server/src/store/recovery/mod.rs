@@ -51,8 +51,8 @@ pub struct RecoveryReport {
     pub records: u64,
     /// Ranges of the commit log whose records are damaged; they are not delivered.
     pub damaged: Vec<Range<i64>>,
-    /// Queue offsets whose records were not found in the log, although others of the queue before and behind were: the
-    /// records are damaged, in their body, or in what says where they belong.
+    /// Queue offsets whose records were not found in the log, although others of the queue before and behind were, and
+    /// records that were found at impossible ones: their body is damaged, or what says where they belong.
     pub lost_places: u64,
     /// Consume queues that were missing, cut or wrong and were rebuilt.
     pub rebuilt_queues: Vec<PathBuf>,
@@ -152,6 +152,8 @@ impl Recovery<'_> {
                 .discard(queue)
                 .map_err(StoreError::io("remove", queue.files.dir()))?;
         }
+        // Once queues are known to be wrong, what lies behind their ends is not believed to be empty either.
+        let mut is_made_again = is_doubtful || !is_complete || !rebuilt_queues.is_empty();
         if start > first && (!is_complete || rebuilt_queues.len() > self.removed_queues.len()) {
             start = first;
             surveys = self.survey(start)?;
@@ -181,6 +183,7 @@ impl Recovery<'_> {
                 "consume queues are incomplete; they are rebuilt from the beginning of the log"
             );
             rebuild.abandon();
+            is_made_again = true;
             start = first;
             surveys = self.survey(start)?;
             (rebuild, walked) = self.rebuild(bounds(start))?;
@@ -189,7 +192,7 @@ impl Recovery<'_> {
         let (units, lost_places) = rebuild.finish(
             surveys,
             &walked,
-            self.is_after_crash && !is_same_run,
+            is_made_again || (self.is_after_crash && !is_same_run),
             first.cast_signed(),
         )?;
         let removed_segments = self.cut_log(walked.end)?;

@@ -43,8 +43,12 @@ struct OpenQueue {
     is_started: bool,
     /// Queue offset after the last unit that the files held before.
     end_before: i64,
-    /// What the files held at the first record's place.
-    unit_before: Option<Unit>,
+    /// What the files held from the first record's place on: what is right already need not be written.
+    before: Vec<Unit>,
+    /// Queue offset of the first of them.
+    before_from: i64,
+    /// Whether a segment was written to.
+    is_changed: bool,
     /// Queue offset after the highest unit written.
     high: i64,
     /// A record whose queue offset is not the expected one: the next record tells whether there is a gap, the queue was
@@ -57,6 +61,8 @@ struct OpenQueue {
     lost: u64,
 }
 
+/// Units of a queue that are looked at before its first one is written: most queues have few records to be read again.
+const MOST_BEFORE: i64 = 64;
 /// Segments that are open at a time; more are closed, to be opened again.
 const MOST_OPEN: usize = 1000;
 /// Lost records between two others; more than this is a damaged queue offset.
@@ -138,7 +144,8 @@ impl<'a> Rebuild<'a> {
         }
     }
 
-    /// Sets the end of every queue and returns the sum of the ends, and how many places were left empty. Units of records before the walk are kept as they are.
+    /// Sets the end of every queue and returns the sum of the ends, and how many places were left empty. Units of records
+    /// before the walk are kept as they are.
     pub(super) fn finish(
         mut self,
         surveys: Vec<Survey>,
@@ -160,7 +167,7 @@ impl<'a> Rebuild<'a> {
             let queue = Arc::clone(&open.queue);
             let finished = open.settle().and_then(|()| {
                 lost += open.lost;
-                finish_written(&queue, open, walked, log_min)
+                finish_walked(&queue, open, walked, zero_all, log_min)
             });
             units += finished.map_err(StoreError::io("cut", queue.files.dir()))?;
         }
@@ -174,7 +181,13 @@ impl OpenQueue {
         let has_files = queue.files.first().is_some();
         let mut scan = UnitScan::new(&queue);
         let end = scan.end()?;
-        let unit_before = if has_files { scan.unit(first)? } else { None };
+        let mut before = Vec::new();
+        while has_files
+            && i64::try_from(before.len()).is_ok_and(|len| len < MOST_BEFORE)
+            && let Some(unit) = scan.unit(first.saturating_add_unsigned(before.len() as u64))?
+        {
+            before.push(unit);
+        }
         drop(scan);
         // Nothing is read any more until the queue is reset; everything may be written.
         queue.files.set_end(0);
@@ -187,7 +200,9 @@ impl OpenQueue {
             next,
             is_started: false,
             end_before: end,
-            unit_before,
+            before,
+            before_from: first,
+            is_changed: false,
             high: 0,
             doubtful: None,
             segment: None,
@@ -211,19 +226,28 @@ impl OpenQueue {
         let is_expected = if self.is_started {
             offset == self.next
         } else {
-            let is_same = |before: Unit| {
-                let tags_code = self.queue.tags_code(&before);
-                let is_same_code = tags_code.is_none_or(|code| code == unit.tags_code);
-                (before.physical_offset, before.size) == (unit.physical_offset, unit.size)
-                    && is_same_code
-            };
-            !self.has_files || offset == self.end_before || self.unit_before.is_some_and(is_same)
+            let is_same = |before: &Unit| self.is_same(before, unit);
+            !self.has_files
+                || offset == self.end_before
+                || self.unit_before(offset).is_some_and(is_same)
         };
         if is_expected {
             return self.accept(offset, unit);
         }
         self.doubtful = Some((offset, *unit));
         Ok(())
+    }
+
+    /// What the files held at a place, if it was looked at.
+    fn unit_before(&self, offset: i64) -> Option<&Unit> {
+        let at = usize::try_from(offset.checked_sub(self.before_from)?).ok()?;
+        self.before.get(at)
+    }
+
+    /// Whether a unit of the files, which may point to an extension, is that of a record.
+    fn is_same(&self, before: &Unit, unit: &Unit) -> bool {
+        (before.physical_offset, before.size) == (unit.physical_offset, unit.size)
+            && self.queue.tags_code(before) == Some(unit.tags_code)
     }
 
     /// Decides about a doubtful record that no other followed.
@@ -234,7 +258,7 @@ impl OpenQueue {
         // A single flipped bit makes 0 of a power of two only.
         let is_flip = self.next.cast_unsigned().is_power_of_two()
             && self.end_before > self.next
-            && self.unit_before != Some(unit);
+            && self.before.first() != Some(&unit);
         let is_new_queue = offset == 0 && !is_flip;
         if !self.is_started || offset >= self.next || is_new_queue {
             return self.accept(offset, &unit);
@@ -249,7 +273,12 @@ impl OpenQueue {
             return Ok(());
         }
         self.fill(offset)?;
-        self.write(offset, unit)?;
+        let is_there = self
+            .unit_before(offset)
+            .is_some_and(|before| self.is_same(before, unit));
+        if !is_there {
+            self.write(offset, unit)?;
+        }
         self.is_started = true;
         self.next = offset + 1;
         self.high = self.high.max(self.next);
@@ -271,12 +300,17 @@ impl OpenQueue {
         Ok(())
     }
 
-    fn lose(&self, unit: &Unit) {
+    fn lose(&mut self, unit: &Unit) {
+        self.lost += 1;
         let physical_offset = unit.physical_offset;
         tracing::error!(queue = ?self.queue, physical_offset, "the queue offset of a record is damaged; it is lost");
     }
 
     fn write(&mut self, offset: i64, unit: &Unit) -> io::Result<()> {
+        self.is_changed = true;
+        // What was there is there no more; a queue that was made anew comes by the same places again.
+        let kept = usize::try_from(offset - self.before_from).unwrap_or(0);
+        self.before.truncate(kept);
         let files = &self.queue.files;
         let base = files.base_of(byte_of(offset));
         if self
@@ -356,16 +390,19 @@ fn finish_untouched(survey: &Survey, walked: &WalkEnd, zero_all: bool) -> io::Re
     Ok(next)
 }
 
-fn finish_written(
+/// Ends a queue that had records in the walk.
+fn finish_walked(
     queue: &QueueHandle,
     open: OpenQueue,
     walked: &WalkEnd,
+    zero_all: bool,
     log_min: i64,
 ) -> io::Result<i64> {
     let (first, mut next, has_before) = (open.first, open.next, open.has_before);
+    let (end_before, is_changed) = (open.end_before, open.is_changed);
     drop(open);
     let mut scan = UnitScan::new(queue);
-    let in_files = scan.end()?.max(scan.low());
+    let in_files = if is_changed { scan.end()? } else { end_before }.max(scan.low());
     while next < in_files
         && scan
             .unit(next)?
@@ -373,7 +410,9 @@ fn finish_written(
     {
         next += 1;
     }
-    cut(queue, next, next < in_files)?;
+    if zero_all || next < in_files {
+        cut(queue, next, next < in_files)?;
+    }
     let low = if has_before { scan.low() } else { first };
     let min = first_since(low, next, log_min, |offset| scan.unit(offset))?;
     queue.reset(next, first, min);

@@ -223,7 +223,8 @@ impl Search<'_> {
             } else {
                 len.min(from + SEARCH_AHEAD)
             };
-            if let Some(at) = self.find(segment.as_ref(), base, from, to) {
+            let found = self.find(segment.as_ref(), base, from, to);
+            if let Some(at) = found.map_err(StoreError::io("read", &self.files.path(base)))? {
                 return Ok(Some(base + at));
             }
             if to < len {
@@ -241,23 +242,39 @@ impl Search<'_> {
     }
 
     /// Place in the segment of the next intact record whose magic is in `from .. to` and that lies where it says.
-    fn find(&self, segment: &dyn Segment, base: u64, mut from: u64, to: u64) -> Option<u64> {
+    ///
+    /// Reads the file and not the mapping: most of what is searched was never written, and a hole that is looked at
+    /// through a mapping takes space, which a full disk in memory does not have.
+    fn find(
+        &self,
+        segment: &dyn Segment,
+        base: u64,
+        mut from: u64,
+        to: u64,
+    ) -> std::io::Result<Option<u64>> {
+        let file = self.files.open_read(base)?;
+        let mut window = vec![0; usize::try_from(SEARCH_STEP).unwrap_or(usize::MAX)];
         while from < to {
-            let step = usize::try_from((to - from).min(SEARCH_STEP)).ok()?;
-            let window = segment.view(from, step)?;
+            let step = usize::try_from(to - from).unwrap_or(usize::MAX);
+            let step = step.min(window.len());
+            let read = file.read_at(from, window.get_mut(..step).unwrap_or_default())?;
+            let bytes = window.get(..read).unwrap_or_default();
             // Magics of both versions begin with the same three bytes.
-            for index in memchr::memmem::find_iter(&window, &record::MAGIC_V1.to_be_bytes()[..3]) {
+            for index in memchr::memmem::find_iter(bytes, &record::MAGIC_V1.to_be_bytes()[..3]) {
                 let Some(at) = (from + index as u64).checked_sub(4) else {
                     continue;
                 };
                 if self.is_next(segment, base, at) {
-                    return Some(at);
+                    return Ok(Some(at));
                 }
+            }
+            if read < step {
+                break;
             }
             // The last bytes may begin a magic that the next window completes.
             from += (step.max(4) - 3) as u64;
         }
-        None
+        Ok(None)
     }
 
     /// Whether an intact record lies at `at` that can follow those before the damage, or the blank that ends a segment.

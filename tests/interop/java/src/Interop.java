@@ -34,6 +34,7 @@ public final class Interop {
         Pulls.addTo(behaviours);
         Pushes.addTo(behaviours);
         Admins.addTo(behaviours);
+        Queries.addTo(behaviours);
         for (String name : wanted) {
             if (!name.equals("restart") && !behaviours.containsKey(name)) {
                 throw new IllegalArgumentException("no behaviour " + name + "; there are " + behaviours.keySet());

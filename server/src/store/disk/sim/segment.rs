@@ -70,11 +70,10 @@ impl SimSegment {
         let now_ms = self.now_ms.load(Ordering::Relaxed);
         match fault {
             None => {}
+            Some(FaultKind::NoSpace) if content.is_placed(at..at.saturating_add(bytes.len())) => {}
             Some(FaultKind::NoSpace) => {
-                if !content.is_placed(at..at.saturating_add(bytes.len())) {
-                    faults.bus_errors += u64::from(is_mapped);
-                    return Err(ErrorKind::StorageFull.into());
-                }
+                faults.bus_errors += u64::from(is_mapped);
+                return Err(ErrorKind::StorageFull.into());
             }
             Some(FaultKind::Io) => return Err(ErrorKind::Other.into()),
             Some(FaultKind::Short { percent }) => {
