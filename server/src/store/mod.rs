@@ -153,7 +153,7 @@ impl MessageStore {
             let survived = match last_checkpoint.exact {
                 _ if !lock.is_after_crash || is_own => Survived::All,
                 Some(_) => Survived::AllButNewest,
-                None => Survived::Until(last_checkpoint.index_timestamp),
+                None => Survived::Until(last_checkpoint.to_go_on(clock.now_ms()).index_timestamp),
             };
             let removed = index.settle(&files, recovered.walked.end, survived)?;
             recovered.report.rebuilt_index.extend(removed);

@@ -51,8 +51,8 @@ pub struct RecoveryReport {
     pub records: u64,
     /// Ranges of the commit log whose records are damaged; they are not delivered.
     pub damaged: Vec<Range<i64>>,
-    /// Queue offsets whose records were not found in the log, although others of the queue before and behind were: the
-    /// records are damaged, in their body, or in what says where they belong.
+    /// Queue offsets whose records were not found in the log, although others of the queue before and behind were, and
+    /// records that were found at impossible ones: their body is damaged, or what says where they belong.
     pub lost_places: u64,
     /// Consume queues that were missing, cut or wrong and were rebuilt.
     pub rebuilt_queues: Vec<PathBuf>,

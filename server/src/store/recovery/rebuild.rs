@@ -300,7 +300,8 @@ impl OpenQueue {
         Ok(())
     }
 
-    fn lose(&self, unit: &Unit) {
+    fn lose(&mut self, unit: &Unit) {
+        self.lost += 1;
         let physical_offset = unit.physical_offset;
         tracing::error!(queue = ?self.queue, physical_offset, "the queue offset of a record is damaged; it is lost");
     }
