@@ -269,6 +269,7 @@ impl OpenQueue {
 
     fn accept(&mut self, offset: i64, unit: &Unit) -> io::Result<()> {
         if offset - self.next > MAX_GAP {
+            self.lost += 1;
             self.lose(unit);
             return Ok(());
         }
@@ -300,8 +301,7 @@ impl OpenQueue {
         Ok(())
     }
 
-    fn lose(&mut self, unit: &Unit) {
-        self.lost += 1;
+    fn lose(&self, unit: &Unit) {
         let physical_offset = unit.physical_offset;
         tracing::error!(queue = ?self.queue, physical_offset, "the queue offset of a record is damaged; it is lost");
     }
