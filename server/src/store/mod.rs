@@ -138,6 +138,7 @@ impl MessageStore {
             log: &files,
             queues: &loaded.table,
             checkpoint: last_checkpoint,
+            checkpoint_file: &checkpoint,
             is_after_crash: lock.is_after_crash,
             boot_id,
             now_ms: clock.now_ms(),

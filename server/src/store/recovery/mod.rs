@@ -22,7 +22,7 @@ use std::path::PathBuf;
 
 use kerolox_protocol::message::record::{self, BLANK_BYTES, MIN_BYTES, RecordCheck, RecordView};
 
-use super::checkpoint::{Checkpoint, Exact};
+use super::checkpoint::{Checkpoint, CheckpointFile, Exact};
 use super::consume_queue::QueueTable;
 use super::disk::Disk;
 use super::sabotage::{self, Sabotage};
@@ -83,6 +83,7 @@ pub(crate) struct Recovery<'a> {
     pub(crate) log: &'a SegmentFiles,
     pub(crate) queues: &'a QueueTable,
     pub(crate) checkpoint: Checkpoint,
+    pub(crate) checkpoint_file: &'a CheckpointFile,
     pub(crate) is_after_crash: bool,
     /// This run of the machine.
     pub(crate) boot_id: u64,
@@ -140,6 +141,10 @@ impl Recovery<'_> {
                 "consume queues are missing or cut; they are rebuilt from the beginning of the log"
             );
         }
+        let is_sound = is_complete && surveys.iter().all(|survey| survey.is_sound);
+        if start == first || !is_sound {
+            self.withdraw(first)?;
+        }
         for survey in surveys.iter().filter(|survey| !survey.is_sound) {
             let queue = &survey.queue;
             tracing::warn!(
@@ -182,6 +187,7 @@ impl Recovery<'_> {
             tracing::warn!(
                 "consume queues are incomplete; they are rebuilt from the beginning of the log"
             );
+            self.withdraw(first)?;
             rebuild.abandon();
             is_made_again = true;
             start = first;
@@ -224,6 +230,25 @@ impl Recovery<'_> {
             walked,
             report,
         })
+    }
+
+    /// Lets the checkpoint vouch for no queue: if this recovery does not come to its end, the next one must not believe
+    /// what it left behind.
+    fn withdraw(&self, first: u64) -> Result<(), StoreError> {
+        match self.checkpoint.exact {
+            Some(exact) if exact.restart > first => {
+                let exact = Some(Exact {
+                    restart: first,
+                    ..exact
+                });
+                self.checkpoint_file.write(&Checkpoint {
+                    logics_timestamp: 0,
+                    exact,
+                    ..self.checkpoint
+                })
+            }
+            _ => Ok(()),
+        }
     }
 
     /// Walks the log and writes the units of its records.

@@ -274,7 +274,8 @@ impl Run {
                 );
             }
             // A checkpoint that could not be written after files went costs a whole reading.
-            let may_read_all = self.had_fault && (self.has_retention || !self.unsure.is_empty());
+            let may_read_all =
+                self.has_tried || self.had_fault && (self.has_retention || !self.unsure.is_empty());
             assert!(
                 may_read_all || report.start >= self.floor.min(report.end),
                 "read from {} although all was done up to {}",
