@@ -8,7 +8,7 @@ use std::thread::JoinHandle;
 use super::background::Job;
 use super::{FlushReport, MessageStore, StoreError};
 
-/// Does the background work of a store, each [`Job`] on a thread of its own, until it is stopped.
+/// Does the background work of a store, each kind on a thread of its own, until it is stopped.
 pub struct StoreThread {
     store: Arc<MessageStore>,
     is_stopping: Arc<AtomicBool>,

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 //! Examines a store directory without changing it: ours or the reference's, stopped or running.
 //!
-//! [`verify`] walks the log once. Each record looks for its unit ([`queues`]) and its index entries ([`index`]);
-//! afterwards the units are scanned for those without a record ([`units`]), and offsets and checkpoint are compared with
+//! [`verify`] walks the log once. Each record looks for its unit (`queues`) and its index entries (`index`);
+//! afterwards the units are scanned for those without a record (`units`), and offsets and checkpoint are compared with
 //! what was found. Memory does not grow with the log. [`records`] shows the records alone.
 //!
 //! Invariants:
