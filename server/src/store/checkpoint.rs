@@ -79,6 +79,15 @@ impl Checkpoint {
         self.physic_timestamp.min(self.logics_timestamp) <= now_ms.saturating_add(TOLERANCE_MS)
     }
 
+    /// The checkpoint to go on from at `now_ms`: times that can not be right would stay for ever.
+    pub(crate) fn to_go_on(self, now_ms: i64) -> Self {
+        if self.is_of_the_past(now_ms) {
+            self
+        } else {
+            Self::default()
+        }
+    }
+
     /// Time at which abnormal recovery starts, as the reference computes it.
     pub(crate) fn min_timestamp(&self) -> i64 {
         const MARGIN_MS: i64 = 3000;

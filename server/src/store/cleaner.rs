@@ -160,13 +160,15 @@ impl MessageStore {
             .len()
             .saturating_sub(usize::from(!sabotage::is(Sabotage::NewestRemoved)))
             .min(options.delete_file_batch_max);
+        // A queue whose units are not on disk would forget its end with the records.
+        let done = self.log.flushed().min(self.queues_flushed());
         // Looked up only when a segment would go before its time.
         let mut unconsumed = None;
         let mut removed = 0;
         let mut outcome = Ok(());
         for base in bases.into_iter().take(older) {
             let end = base + self.log.files.segment_len();
-            if end > self.log.flushed() && !sabotage::is(Sabotage::NewestRemoved) {
+            if end > done && !sabotage::is(Sabotage::NewestRemoved) {
                 break;
             }
             let modified_ms = self.log.files.modified_ms(base)?;

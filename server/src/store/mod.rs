@@ -153,7 +153,7 @@ impl MessageStore {
             let survived = match last_checkpoint.exact {
                 _ if !lock.is_after_crash || is_own => Survived::All,
                 Some(_) => Survived::AllButNewest,
-                None => Survived::Until(last_checkpoint.index_timestamp),
+                None => Survived::Until(last_checkpoint.to_go_on(clock.now_ms()).index_timestamp),
             };
             let removed = index.settle(&files, recovered.walked.end, survived)?;
             recovered.report.rebuilt_index.extend(removed);
@@ -181,7 +181,7 @@ impl MessageStore {
         let resident = disk.memory_bytes() / 100 * options.access_message_in_memory_max_ratio;
         let now_ms = clock.now_ms();
         let store = Self {
-            background: Background::new(last_checkpoint, &recovered, now_ms),
+            background: Background::new(last_checkpoint.to_go_on(now_ms), &recovered, now_ms),
             cleaner: Mutex::new(Cleaner::new(now_ms)),
             flushed: Default::default(),
             recovered_end: walked.end.cast_signed(),

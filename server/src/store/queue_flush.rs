@@ -135,6 +135,11 @@ impl MessageStore {
         }
     }
 
+    /// Commit-log offset before which all units are in queues on disk.
+    pub(super) fn queues_flushed(&self) -> u64 {
+        self.background.queues.lock().restart
+    }
+
     /// Sum of the queues' first offsets that have files. It changes with the beginning of the log and with topics only.
     fn lows(&self, state: &mut QueueFlush) -> i64 {
         let now = (self.log.min(), state.restart, state.units);

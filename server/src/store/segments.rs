@@ -113,7 +113,16 @@ impl SegmentFiles {
         if let Some(last) = entries.pop_if(|last| last.len == 0) {
             disk.remove_file(&dir.join(last.name))?;
         }
-        let loaded = Self::from_entries(Arc::clone(&disk), dir.clone(), len, &entries);
+        let mut loaded = Self::from_entries(Arc::clone(&disk), dir.clone(), len, &entries);
+        // Opening would extend the last, and the zeros at its end would pass for a part of what was cut.
+        if let Some(last) = entries.last().filter(|last| last.len < len)
+            && loaded.is_ok()
+        {
+            loaded = Err(Misfit {
+                path: dir.join(&last.name),
+                reason: "it is cut",
+            });
+        }
         if loaded.is_err() {
             for entry in entries {
                 disk.remove_file(&dir.join(entry.name))?;

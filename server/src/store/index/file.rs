@@ -150,7 +150,9 @@ impl IndexFile {
             previous,
         };
         header.count += 1;
-        header.used_slots += i32::from(previous == 0);
+        // An insertion that failed may have counted the slot already.
+        let most = i32::try_from(shape.slots).unwrap_or(i32::MAX);
+        header.used_slots = (header.used_slots + i32::from(previous == 0)).min(most);
         let counted = header;
         header.end_offset = offset;
         header.end_timestamp = timestamp;

@@ -36,7 +36,7 @@ pub(crate) use walk::{Beyond, Bounds, WalkEnd, is_torn, walk};
 const PROGRESS_STEP: u64 = 1 << 30;
 
 /// Bytes that are written again at a time.
-const STEP: usize = 64 * 1024;
+const PAGE: u64 = 4096;
 
 /// What recovery found and did.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -51,8 +51,8 @@ pub struct RecoveryReport {
     pub records: u64,
     /// Ranges of the commit log whose records are damaged; they are not delivered.
     pub damaged: Vec<Range<i64>>,
-    /// Queue offsets whose records were not found in the log, although others of the queue before and behind were: the
-    /// records are damaged, in their body, or in what says where they belong.
+    /// Queue offsets whose records were not found in the log, although others of the queue before and behind were, and
+    /// records that were found at impossible ones: their body is damaged, or what says where they belong.
     pub lost_places: u64,
     /// Consume queues that were missing, cut or wrong and were rebuilt.
     pub rebuilt_queues: Vec<PathBuf>,
@@ -97,16 +97,18 @@ impl Recovery<'_> {
             return self.empty();
         };
         let log_end = self.log.last().unwrap_or(first) + self.log.segment_len();
-        let exact = self.checkpoint.exact.filter(|exact| {
-            (first..=log_end).contains(&exact.flushed)
-                && exact.restart <= exact.flushed
-                && exact.restart >= first
-        });
+        // Of this log, at least.
+        let known = self.checkpoint.exact;
+        let known = known.filter(|exact| (first..=log_end).contains(&exact.flushed));
+        let exact = known.filter(|exact| (first..=exact.flushed).contains(&exact.restart));
 
         let is_doubtful = self.checkpoint.exact.is_some() && exact.is_none()
             || !self.checkpoint.is_of_the_past(self.now_ms);
         if is_doubtful {
-            tracing::warn!("the checkpoint does not fit the commit log; everything is read again");
+            tracing::warn!(
+                checkpoint = ?self.checkpoint,
+                "the checkpoint does not fit the commit log; everything is read again"
+            );
         }
         let mut start = if is_doubtful
             || sabotage::is(Sabotage::StartFromBeginning)
@@ -159,9 +161,9 @@ impl Recovery<'_> {
             surveys.retain(|survey| survey.is_sound);
         }
 
-        let flushed = exact.map_or(0, |exact| exact.flushed);
-        let is_same_run = exact.is_some_and(|exact| exact.boot_id == self.boot_id);
-        let is_power_lost = exact.is_some_and(|exact| exact.boot_id != self.boot_id);
+        let flushed = known.map_or(0, |exact| exact.flushed);
+        let is_same_run = known.is_some_and(|exact| exact.boot_id == self.boot_id);
+        let is_power_lost = known.is_some_and(|exact| exact.boot_id != self.boot_id);
         let bounds = |start| Bounds {
             start,
             trusted: flushed,
@@ -374,9 +376,14 @@ impl Recovery<'_> {
             self.log.set_end(from);
             let written = self.log.open_tail(base).and_then(|mut writer| {
                 while from < end {
-                    let len = usize::try_from(end - from).unwrap_or(STEP).min(STEP);
+                    let to = end.min((from + 1).next_multiple_of(PAGE));
+                    let len = usize::try_from(to - from).unwrap_or(0);
                     let bytes = writer.peek(from - base, len).map(Cow::into_owned);
-                    writer.write(from - base, &bytes.ok_or(io::ErrorKind::UnexpectedEof)?)?;
+                    let bytes = bytes.ok_or(io::ErrorKind::UnexpectedEof)?;
+                    // What was never written has no space either.
+                    if bytes.iter().any(|byte| *byte != 0) {
+                        writer.write(from - base, &bytes)?;
+                    }
                     from += len as u64;
                 }
                 Ok(())

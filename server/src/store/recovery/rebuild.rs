@@ -55,6 +55,8 @@ struct OpenQueue {
     /// made anew, or the offset is damaged.
     doubtful: Option<(i64, Unit)>,
     segment: Option<OpenSegment>,
+    /// Whether there are good units before the walk; else what lies before the first unit written means nothing.
+    has_before: bool,
     /// Places that were left empty.
     lost: u64,
 }
@@ -154,7 +156,9 @@ impl<'a> Rebuild<'a> {
         let (mut units, mut lost) = (0, 0);
         for survey in surveys {
             let key = Arc::as_ptr(&survey.queue) as usize;
-            if !self.open.contains_key(&key) {
+            if let Some(open) = self.open.get_mut(&key) {
+                open.has_before = survey.next > survey.queue.first_in_files();
+            } else {
                 units += finish_untouched(&survey, walked, zero_all)
                     .map_err(StoreError::io("cut", survey.queue.files.dir()))?;
             }
@@ -202,6 +206,7 @@ impl OpenQueue {
             high: 0,
             doubtful: None,
             segment: None,
+            has_before: false,
             lost: 0,
         })
     }
@@ -295,7 +300,8 @@ impl OpenQueue {
         Ok(())
     }
 
-    fn lose(&self, unit: &Unit) {
+    fn lose(&mut self, unit: &Unit) {
+        self.lost += 1;
         let physical_offset = unit.physical_offset;
         tracing::error!(queue = ?self.queue, physical_offset, "the queue offset of a record is damaged; it is lost");
     }
@@ -392,7 +398,7 @@ fn finish_walked(
     zero_all: bool,
     log_min: i64,
 ) -> io::Result<i64> {
-    let (first, mut next) = (open.first, open.next);
+    let (first, mut next, has_before) = (open.first, open.next, open.has_before);
     let (end_before, is_changed) = (open.end_before, open.is_changed);
     drop(open);
     let mut scan = UnitScan::new(queue);
@@ -407,7 +413,8 @@ fn finish_walked(
     if zero_all || next < in_files {
         cut(queue, next, next < in_files)?;
     }
-    let min = first_since(scan.low(), next, log_min, |offset| scan.unit(offset))?;
+    let low = if has_before { scan.low() } else { first };
+    let min = first_since(low, next, log_min, |offset| scan.unit(offset))?;
     queue.reset(next, first, min);
     Ok(next)
 }

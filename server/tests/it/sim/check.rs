@@ -215,7 +215,7 @@ impl Run {
         self.check_cost(report);
         self.model.expire(store.commit_log_min());
         self.adopt_ghosts(store, report);
-        self.adopt_forgotten(store);
+        self.adopt_forgotten(store, report);
         let now_ms = self.now_ms();
         for sent in self.model.log.values_mut() {
             sent.held_ms = now_ms;
@@ -259,7 +259,13 @@ impl Run {
 
     /// A start is as cheap as it can be.
     fn check_cost(&mut self, report: &RecoveryReport) {
-        if !self.is_derived_damaged && self.flips == 0 {
+        // Garbage in an empty queue may be found later.
+        let is_damage_found = self.was_damaged && !report.rebuilt_queues.is_empty();
+        if !self.is_derived_damaged
+            && !is_damage_found
+            && self.flips == 0
+            && !self.model.queues.is_empty()
+        {
             if self.end == End::Stopped {
                 assert_eq!(
                     (report.start, report.records),
@@ -290,9 +296,10 @@ impl Run {
     }
 
     /// Of a queue whose files are gone and whose records have all expired nothing is known any more.
-    fn adopt_forgotten(&mut self, store: &MessageStore) {
+    fn adopt_forgotten(&mut self, store: &MessageStore, report: &RecoveryReport) {
+        let is_anew = self.is_derived_damaged || report.start <= store.commit_log_min();
         for (key, queue) in &mut self.model.queues {
-            if self.is_derived_damaged && queue.entries.is_empty() {
+            if is_anew && queue.entries.is_empty() {
                 queue.next = queue.next.min(store.max_offset(key.0, key.1));
             }
         }
@@ -300,17 +307,19 @@ impl Run {
 
     /// If the queues were made anew from the log, a deleted topic is there again.
     fn adopt_ghosts(&mut self, store: &MessageStore, report: &RecoveryReport) {
-        let is_anew = report.start <= store.commit_log_min();
+        let is_anew = self.has_tried || report.start <= store.commit_log_min();
         for (key, queue) in &mut self.model.queues {
-            let ghosts = std::mem::take(&mut queue.ghosts);
-            if !queue.entries.is_empty() || queue.next > 0 || ghosts.is_empty() {
+            if self.unsure.contains(&key.0) {
                 continue;
             }
+            queue.ghosts.retain(|ghosts| !ghosts.is_empty());
             let max = store.max_offset(key.0, key.1);
-            if max == 0 {
-                queue.ghosts = ghosts;
+            if !queue.entries.is_empty() || queue.next > 0 || max == 0 {
                 continue;
             }
+            let Some(ghosts) = queue.ghosts.pop() else {
+                continue;
+            };
             assert!(is_anew, "the deleted queue {key:?} is back");
             queue.next = ghosts.keys().next_back().map_or(0, |last| last + 1);
             queue.entries = ghosts;

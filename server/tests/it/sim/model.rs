@@ -69,8 +69,8 @@ pub(super) struct Queue {
     /// By queue offset, as long as the record exists.
     pub(super) entries: BTreeMap<i64, i64>,
     pub(super) next: i64,
-    /// What it held when its topic was deleted. If the queues are made anew from the log, it comes back.
-    pub(super) ghosts: BTreeMap<i64, i64>,
+    /// What it held each time its topic was deleted. If the queues are made anew from the log, the last comes back.
+    pub(super) ghosts: Vec<BTreeMap<i64, i64>>,
 }
 
 /// The log and the queues.
@@ -114,7 +114,9 @@ impl Model {
             let lost = queue.entries.iter().find(|(_, at)| is_lost(at));
             queue.next = lost.map_or(queue.next, |(offset, _)| *offset);
             queue.entries.retain(|_, at| !is_lost(at));
-            queue.ghosts.retain(|_, at| !is_lost(at));
+            for ghosts in &mut queue.ghosts {
+                ghosts.retain(|_, at| !is_lost(at));
+            }
         }
     }
 
@@ -123,7 +125,9 @@ impl Model {
         self.log = self.log.split_off(&min);
         for queue in self.queues.values_mut() {
             queue.entries.retain(|_, at| *at >= min);
-            queue.ghosts.retain(|_, at| *at >= min);
+            for ghosts in &mut queue.ghosts {
+                ghosts.retain(|_, at| *at >= min);
+            }
         }
     }
 
@@ -131,7 +135,7 @@ impl Model {
     pub(super) fn delete(&mut self, topic: &str) {
         for (_, queue) in self.queues.iter_mut().filter(|(key, _)| key.0 == topic) {
             if !queue.entries.is_empty() {
-                queue.ghosts = std::mem::take(&mut queue.entries);
+                queue.ghosts.push(std::mem::take(&mut queue.entries));
             }
             queue.next = 0;
         }

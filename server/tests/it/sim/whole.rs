@@ -31,7 +31,7 @@ pub(super) fn run(seed: u64) {
         if run.random.u8(..5) == 0 {
             run.damage_derived();
         }
-        if run.random.u8(..10) == 0 && run.end <= End::Killed {
+        if run.random.u8(..10) == 0 && run.end <= End::Killed && !run.is_derived_damaged {
             run.flip();
             let (store, report) = run.try_open().unwrap();
             run.check_opened(&store, &report);
@@ -54,6 +54,7 @@ impl Run {
                 Err(error) => println!("not open: {error}"),
             }
             drop(opened);
+            self.has_tried = true;
             self.die();
             println!("{:?}", self.end);
         }
@@ -66,6 +67,8 @@ impl Run {
         self.end = End::Fresh;
         self.was_stopped = false;
         self.is_derived_damaged = false;
+        self.has_no_checkpoint = false;
+        self.has_tried = false;
         store
     }
 
@@ -110,7 +113,7 @@ impl Run {
     }
 
     fn die(&mut self) {
-        if self.random.bool() {
+        if self.random.bool() || self.has_no_checkpoint {
             self.kill();
         } else {
             self.cut_power();
@@ -130,8 +133,10 @@ impl Run {
             return;
         }
         self.is_derived_damaged = true;
+        self.was_damaged = true;
         let path = &files[self.random.usize(..files.len())];
         println!("damage {}", path.display());
+        self.has_no_checkpoint = path.ends_with("checkpoint");
         let mut content = self.disk.read(path).unwrap();
         match self.random.u8(..5) {
             0 => self.disk.remove_file(path).unwrap(),

@@ -100,11 +100,18 @@ impl Run {
             if let Some(Err(error)) = own.iter().find(|result| result.is_err()) {
                 assert!(own.iter().all(|result| *result == Err(*error)), "{own:?}");
                 self.check_refusal(store, *error);
-                may_skip = true;
                 if *error == AppendError::Poisoned && !is_failed {
                     is_failed = true;
-                    self.add_maybe(group, place, batch.store_timestamp());
+                    // A group before may have closed the segment and then been refused.
+                    let is_closed = may_skip && store.commit_log_max() >= next_base(position);
+                    let at = if is_closed {
+                        next_base(position)
+                    } else {
+                        place
+                    };
+                    self.add_maybe(group, at, batch.store_timestamp());
                 }
+                may_skip = true;
                 continue;
             }
             assert!(!is_failed, "a failed store took messages");

@@ -41,6 +41,12 @@ pub(super) struct Run {
     pub(super) safe: i64,
     /// A start need not read the log from before this place.
     pub(super) floor: i64,
+    /// A start was begun, and perhaps finished, since the last one that was checked.
+    pub(super) has_tried: bool,
+    /// A derived file was damaged at some time.
+    pub(super) was_damaged: bool,
+    /// The checkpoint was damaged: losing power now would be too much.
+    pub(super) has_no_checkpoint: bool,
     /// A derived file was damaged while the store was down.
     pub(super) is_derived_damaged: bool,
     /// Records that a flipped bit hit, by their place.
@@ -103,6 +109,9 @@ impl Run {
             was_stopped: true,
             safe: 0,
             floor: 0,
+            has_tried: false,
+            was_damaged: false,
+            has_no_checkpoint: false,
             is_derived_damaged: false,
             flipped: Vec::new(),
             flips: 0,

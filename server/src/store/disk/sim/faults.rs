@@ -12,7 +12,7 @@ pub enum FaultKind {
     NoSpace,
     /// As [`FaultKind::Io`], but of a write this share of the bytes arrives: the process dies in the middle of a copy.
     Short {
-        /// How much, percent; rounded down to words of 8 bytes.
+        /// How much, percent; rounded down to words of 8 bytes. Of 24 bytes and less, nothing.
         percent: u8,
     },
 }

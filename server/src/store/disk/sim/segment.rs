@@ -14,8 +14,11 @@ use super::faults::{FaultKind, Faults};
 use crate::store::disk::{ReadAt, Segment, SegmentWriter};
 
 const PAGE: u64 = 4096;
+const PAGE_LEN: usize = 4096;
 /// Bytes that a processor copies at once.
 const WORD: usize = 8;
+/// Longest write that is not torn by the death of a process: two or three instructions.
+const AT_ONCE: usize = 24;
 
 pub(super) struct SimFile {
     pub(super) content: Arc<Mutex<Content>>,
@@ -74,8 +77,14 @@ impl SimSegment {
             }
             Some(FaultKind::Io) => return Err(ErrorKind::Other.into()),
             Some(FaultKind::Short { percent }) => {
-                let arrived = bytes.len() * usize::from(percent.min(100)) / 100 / WORD * WORD;
-                content.write(at, bytes.get(..arrived).unwrap_or_default(), now_ms);
+                let mut arrived = bytes.len() * usize::from(percent.min(100)) / 100 / WORD * WORD;
+                if !is_mapped {
+                    // The system copies page by page.
+                    arrived = ((at + arrived) / PAGE_LEN * PAGE_LEN).saturating_sub(at);
+                }
+                if bytes.len() > AT_ONCE {
+                    content.write(at, bytes.get(..arrived).unwrap_or_default(), now_ms);
+                }
                 return Err(ErrorKind::Other.into());
             }
         }
