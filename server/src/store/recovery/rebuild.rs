@@ -43,7 +43,9 @@ struct OpenQueue {
     is_started: bool,
     /// Queue offset after the last unit that the files held before.
     end_before: i64,
-    /// What the files held from the first record's place on: what is right already need not be written.
+    /// What the files held at the first record's place.
+    found: Option<Unit>,
+    /// And from there on: what is right already need not be written. Shrinks as it is written over.
     before: Vec<Unit>,
     /// Queue offset of the first of them.
     before_from: i64,
@@ -200,6 +202,7 @@ impl OpenQueue {
             next,
             is_started: false,
             end_before: end,
+            found: before.first().copied(),
             before,
             before_from: first,
             is_changed: false,
@@ -258,7 +261,7 @@ impl OpenQueue {
         // A single flipped bit makes 0 of a power of two only.
         let is_flip = self.next.cast_unsigned().is_power_of_two()
             && self.end_before > self.next
-            && self.before.first() != Some(&unit);
+            && self.found != Some(unit);
         let is_new_queue = offset == 0 && !is_flip;
         if !self.is_started || offset >= self.next || is_new_queue {
             return self.accept(offset, &unit);
@@ -269,6 +272,7 @@ impl OpenQueue {
 
     fn accept(&mut self, offset: i64, unit: &Unit) -> io::Result<()> {
         if offset - self.next > MAX_GAP {
+            self.lost += 1;
             self.lose(unit);
             return Ok(());
         }
@@ -300,8 +304,7 @@ impl OpenQueue {
         Ok(())
     }
 
-    fn lose(&mut self, unit: &Unit) {
-        self.lost += 1;
+    fn lose(&self, unit: &Unit) {
         let physical_offset = unit.physical_offset;
         tracing::error!(queue = ?self.queue, physical_offset, "the queue offset of a record is damaged; it is lost");
     }
