@@ -27,7 +27,8 @@ pub(crate) enum Survived {
     All,
     /// All but the newest: the machine lost power, and files are flushed when they are full.
     AllButNewest,
-    /// Those whose last entry is not younger: what a checkpoint of the reference says.
+    /// Of those but the newest the ones whose last entry is not younger: what a checkpoint of the reference says. It sets
+    /// the time when a file is full; before its first full one the time can be ours, which runs ahead.
     Until(i64),
 }
 
@@ -48,7 +49,7 @@ impl MessageIndex {
             let has_survived = match survived {
                 Survived::All => true,
                 Survived::AllButNewest => !is_newest,
-                Survived::Until(time) => file.header.end_timestamp <= time,
+                Survived::Until(time) => !is_newest && file.header.end_timestamp <= time,
             };
             if !has_survived
                 || !fits(file, is_newest, log_end, before)
