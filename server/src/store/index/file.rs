@@ -243,13 +243,12 @@ impl IndexFile {
     }
 
     /// Makes everything inserted durable.
-    pub(super) fn flush(&mut self) -> io::Result<()> {
+    pub(super) fn flush(&mut self, disk: &dyn Disk) -> io::Result<()> {
         if self.is_flushed {
             return Ok(());
         }
-        if let Some(writer) = &self.open {
-            writer.segment().flush(0, self.shape.file_len())?;
-        }
+        let len = self.shape.file_len();
+        self.writer(disk)?.segment().flush(0, len)?;
         self.is_flushed = true;
         Ok(())
     }

@@ -87,6 +87,10 @@ impl MessageIndex {
                 removed.push(path);
             }
         }
+        if let Some(newest) = files.last_mut() {
+            // The process that wrote it may have died before it did.
+            newest.is_flushed = false;
+        }
         let index = Self {
             disk,
             dir,
@@ -193,7 +197,7 @@ impl MessageIndex {
     ) -> io::Result<()> {
         if files.last().is_none_or(IndexFile::is_full) {
             let before = files.last().map(|file| file.header).unwrap_or_default();
-            if let Some(Err(error)) = files.last_mut().map(IndexFile::flush) {
+            if let Some(Err(error)) = files.last_mut().map(|file| file.flush(self.disk.as_ref())) {
                 // What of it is on disk is not known, and a second sync would not tell: its keys are read again.
                 if let Some(lost) = files.pop() {
                     self.disk.remove_file(lost.path())?;
@@ -261,7 +265,8 @@ impl MessageIndex {
     /// Makes everything durable; for the shutdown.
     pub(crate) fn flush(&self) -> Result<(), StoreError> {
         for file in self.files.lock().iter_mut() {
-            file.flush().map_err(StoreError::io("flush", file.path()))?;
+            file.flush(self.disk.as_ref())
+                .map_err(StoreError::io("flush", file.path()))?;
         }
         Ok(())
     }

@@ -43,6 +43,9 @@ pub(super) struct Run {
     pub(super) floor: i64,
     /// A start was begun, and perhaps finished, since the last one that was checked.
     pub(super) has_tried: bool,
+    pub(super) power_cuts: usize,
+    /// A process died after a failure: what a sync of a queue failed to write is still seen, and not written again.
+    pub(super) may_lack_units: bool,
     /// A derived file was damaged at some time.
     pub(super) was_damaged: bool,
     /// The checkpoint was damaged: losing power now would be too much.
@@ -110,6 +113,8 @@ impl Run {
             safe: 0,
             floor: 0,
             has_tried: false,
+            power_cuts: 0,
+            may_lack_units: false,
             was_damaged: false,
             has_no_checkpoint: false,
             is_derived_damaged: false,
@@ -145,6 +150,7 @@ impl Run {
     /// The process dies.
     pub(super) fn kill(&mut self) {
         self.check_disk();
+        self.may_lack_units |= self.had_fault;
         self.disk = self.disk.kill();
         self.end = self.end.max(End::Killed);
     }
@@ -155,6 +161,7 @@ impl Run {
         let random = &mut self.random;
         self.disk = self.disk.crash(|| random.u64(..));
         self.end = self.end.max(End::PowerCut);
+        self.power_cuts += 1;
         if self.random.u8(..3) == 0 {
             let back = self.random.i64(0..3000);
             self.advance(-back);
