@@ -223,8 +223,6 @@ impl OpenQueue {
             } else if offset == doubtful + 1 || (self.next..offset).contains(&doubtful) {
                 self.accept(doubtful, &doubtful_unit)?;
             } else {
-                // At offset 0 it is perhaps one of a queue that was made anew twice.
-                self.lost += u64::from(doubtful != 0);
                 self.lose(&doubtful_unit);
             }
         }
