@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //! All queues of a store, by topic and queue id.
 
-use std::collections::HashMap;
+use std::collections::BTreeMap;
 use std::io;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -19,7 +19,7 @@ pub(crate) struct QueueTable {
     disk: Arc<dyn Disk>,
     layout: QueueLayout,
     open: Arc<OpenQueues>,
-    topics: RwLock<HashMap<Box<str>, Vec<Arc<QueueHandle>>>>,
+    topics: RwLock<BTreeMap<Box<str>, Vec<Arc<QueueHandle>>>>,
 }
 
 /// Where queues lie.
@@ -49,7 +49,7 @@ impl QueueTable {
             root, segment_len, ..
         } = &layout;
         let open = Arc::new(OpenQueues::new(disk.most_mapped()));
-        let mut topics: HashMap<Box<str>, Vec<Arc<QueueHandle>>> = HashMap::new();
+        let mut topics: BTreeMap<Box<str>, Vec<Arc<QueueHandle>>> = BTreeMap::new();
         let mut removed = Vec::new();
         for topic in disk.list(root)?.into_iter().filter(|entry| entry.is_dir) {
             let topic_dir = root.join(&topic.name);

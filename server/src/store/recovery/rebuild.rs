@@ -165,7 +165,13 @@ impl<'a> Rebuild<'a> {
                     .map_err(StoreError::io("cut", survey.queue.files.dir()))?;
             }
         }
-        for mut open in std::mem::take(&mut self.open).into_values() {
+        // In an order that a simulation can repeat.
+        let mut opened: Vec<_> = std::mem::take(&mut self.open).into_values().collect();
+        opened.sort_by(|a, b| {
+            let name = |open: &OpenQueue| (open.queue.topic().to_owned(), open.queue.queue_id());
+            name(a).cmp(&name(b))
+        });
+        for mut open in opened {
             let queue = Arc::clone(&open.queue);
             let finished = open.settle().and_then(|()| {
                 lost += open.lost;
