@@ -258,20 +258,24 @@ impl MessageStore {
 
     /// Removes the queues of a topic. Its records stay in the commit log until they expire.
     ///
+    /// The log is flushed before: the report says what became safe and visible by that.
+    ///
     /// # Errors
     /// A file can not be removed.
-    pub fn delete_topic(&self, topic: &str) -> Result<(), StoreError> {
+    pub fn delete_topic(&self, topic: &str) -> Result<FlushReport, StoreError> {
         // The checkpoint below can only say where the queues are now if the log is on disk that far.
-        if let Err(error) = self.flush_pass() {
+        let flushed = self.flush_pass().unwrap_or_else(|error| {
             tracing::warn!(%error, topic, "the next start will read the whole log, and the topic's queues come back");
-        }
+            FlushReport::default()
+        });
         let dir = self.options.consume_queue_dir();
         let removed = self.queues.remove(topic);
         let units = removed.map_err(StoreError::io("remove a topic of", &dir))?;
         self.log.tail.lock().units -= units;
         // Else a start after a kill would miss the queue and make it again from the log.
         self.flush_all_queues()?;
-        self.write_checkpoint()
+        self.write_checkpoint()?;
+        Ok(flushed)
     }
 
     /// An empty batch with this store's limits.
