@@ -9,6 +9,7 @@
 
 mod consumption;
 mod dispatch;
+mod draft;
 mod flush_wait;
 mod long_poll;
 mod processor;

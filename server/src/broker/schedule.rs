@@ -16,6 +16,7 @@ use parking_lot::Mutex;
 use serde::{Deserialize, Serialize};
 
 use super::Broker;
+use super::draft::Draft;
 use crate::config::BrokerConfig;
 use crate::persist::TableFile;
 use crate::store::disk::Disk;
@@ -189,8 +190,7 @@ fn redeliver(broker: &Broker, found: &GetResult) -> bool {
     if topic == name::HALF_TOPIC {
         return true;
     }
-    let times = message.reconsume_times;
-    match broker.put_copy(&message, times, topic, queue_id, properties, None) {
+    match broker.put(&Draft::copy_of(&message).to(topic, queue_id)) {
         Ok(_) => true,
         Err(error) => {
             tracing::warn!(%topic, %error, "a delayed message could not be delivered, trying again");

@@ -18,8 +18,8 @@ use kerolox_protocol::message::record::RecordFields;
 use kerolox_protocol::message::{batch, id, name, property, tags};
 use kerolox_protocol::{Command, RequestCode, ResponseCode, SerializeType};
 
-use super::send_back::Target;
 use crate::broker::Broker;
+use crate::broker::draft::Draft;
 use crate::config::BrokerConfig;
 use crate::net::{Replies, Request, Session};
 use crate::refusal::Refusal;
@@ -446,37 +446,24 @@ fn unsupported(marks: &Marks<'_>) -> Result<(), Refusal> {
 }
 
 impl SendBatch {
-    /// Puts a record whose properties were rewritten into the batch.
-    pub(super) fn push_rewritten(
+    /// Puts a message that was rewritten into the batch.
+    pub(super) fn push_draft(
         &mut self,
+        broker: &Broker,
         index: usize,
         answered_queue: i32,
-        queue: &Arc<QueueHandle>,
-        fields: &RecordFields<'_>,
-        target: &Target,
+        draft: &Draft,
         unique: String,
     ) -> Result<(), Refusal> {
-        let text = target.properties.to_text();
-        let fields = RecordFields {
-            properties: &[&text],
-            ..*fields
-        };
-        let pushed = match target.delay_ms {
-            Some(delay_ms) => self.records.push_delayed(queue, &fields, delay_ms),
-            None => self.records.push(
-                queue,
-                &fields,
-                tags::tags_code(target.properties.get(property::TAGS)),
-            ),
-        };
-        let first = pushed.map_err(|error| refusal_for(&error))?;
-        let unique = Some(unique);
+        let first = draft
+            .push(broker, &mut self.records)
+            .map_err(|error| refusal_for(&error))?;
         self.acks.push(Pending {
             request: index,
             first,
             count: 1,
             queue_id: answered_queue,
-            unique,
+            unique: Some(unique),
         });
         Ok(())
     }

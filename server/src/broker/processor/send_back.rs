@@ -5,62 +5,22 @@
 //! letter topic. Sends with a delay level go to the schedule topic until they are due. Source: server.md 6.2, 6.5, 13;
 //! store.md 9.1.
 
-use std::sync::Arc;
-
 use kerolox_protocol::body::topic::perm;
 use kerolox_protocol::header::send::{
     ConsumerSendMsgBackRequestHeader, SendMessageRequestHeaderV2,
 };
 use kerolox_protocol::message::properties::Properties;
-use kerolox_protocol::message::record::{self, RecordFields};
-use kerolox_protocol::message::{MessageExt, name, property, tags};
+use kerolox_protocol::message::{name, property, record};
 use kerolox_protocol::{ResponseCode, version};
 
-use super::send::{Ack, SendBatch, not_stored, refusal_for};
+use super::send::{Ack, SendBatch, not_stored};
 use crate::broker::Broker;
+use crate::broker::draft::Draft;
 use crate::net::{Outcome, Request};
 use crate::refusal::{Refusal, answer, success};
-use crate::store::StoreError;
 
 /// Delay level of the first retry: 10 s.
 const FIRST_RETRY_LEVEL: i32 = 3;
-
-/// Where a message goes and what it carries.
-pub(super) struct Target {
-    topic: String,
-    queue_id: i32,
-    pub(super) properties: Properties,
-    pub(super) delay_ms: Option<i64>,
-}
-
-impl Target {
-    /// Parks the message in the schedule topic if it carries a delay level.
-    fn delayed(mut self, broker: &Broker) -> Self {
-        let level = self
-            .properties
-            .get(property::DELAY)
-            .and_then(|level| level.parse().ok());
-        let Some(level) = level.filter(|level: &i32| *level > 0) else {
-            return self;
-        };
-        let level = level.min(broker.schedule.max_level());
-        self.properties
-            .set(property::REAL_TOPIC, std::mem::take(&mut self.topic));
-        self.properties
-            .set(property::REAL_QID, self.queue_id.to_string());
-        for timer in [
-            property::TIMER_DELAY_SEC,
-            property::TIMER_DELAY_MS,
-            property::TIMER_DELIVER_MS,
-        ] {
-            self.properties.remove(timer);
-        }
-        self.delay_ms = Some(broker.schedule.delay_ms(level));
-        self.topic = name::SCHEDULE_TOPIC.to_owned();
-        self.queue_id = level - 1;
-        self
-    }
-}
 
 /// Prepares a send that carries broker properties, a delay level, or goes to a retry topic.
 pub(super) fn prepare_rewritten(
@@ -88,34 +48,20 @@ pub(super) fn prepare_rewritten(
         None => broker.unique_id(request.now_ms),
     };
     properties.set(property::UNIQ_KEY, unique.clone());
-    let mut target = Target {
-        topic: header.topic.to_owned(),
-        queue_id,
-        properties,
-        delay_ms: None,
-    };
-    if let Some(group) = header.topic.strip_prefix(name::RETRY_PREFIX) {
-        dead_letter_if_worn_out(broker, request, header, group, &mut target)?;
-    }
-    let target = target.delayed(broker);
-    let queue = broker
-        .store
-        .queue(&target.topic, target.queue_id)
-        .map_err(|error| refusal_for(&error))?;
-    let fields = RecordFields {
-        topic: &target.topic,
-        queue_id: target.queue_id,
+    let mut draft = Draft {
         flag: header.flag,
         sys_flag: header.sys_flag,
         born_timestamp: header.born_timestamp,
         born_host: request.session.peer(),
-        store_host: broker.store_host,
         reconsume_times: header.reconsume_times.unwrap_or_default(),
-        prepared_transaction_offset: 0,
-        body: &request.command.body,
-        properties: &[],
+        body: request.command.body.clone(),
+        properties,
+        ..Draft::new(broker, header.topic, queue_id, request.now_ms)
     };
-    batch.push_rewritten(index, queue_id, &queue, &fields, &target, unique)
+    if let Some(group) = header.topic.strip_prefix(name::RETRY_PREFIX) {
+        dead_letter_if_worn_out(broker, request, header, group, &mut draft)?;
+    }
+    batch.push_draft(broker, index, queue_id, &draft.delayed(broker), unique)
 }
 
 /// A consumer that sends a retry itself: too many tries go to the dead letter topic.
@@ -124,7 +70,7 @@ fn dead_letter_if_worn_out(
     request: &Request<'_>,
     header: &SendMessageRequestHeaderV2<'_>,
     group: &str,
-    target: &mut Target,
+    draft: &mut Draft,
 ) -> Result<(), Refusal> {
     let Some(config) = broker.groups.find(group, request.now_ms) else {
         return Err(Refusal::new(
@@ -138,11 +84,11 @@ fn dead_letter_if_worn_out(
         .unwrap_or(config.retry_max_times);
     let worn_out = header.reconsume_times.unwrap_or_default() > max;
     if worn_out || broker.locks.is_group_locked(group, request.now_ms) {
-        target.topic = name::dlq_topic(group);
-        target.queue_id = 0;
-        target.properties.remove(property::DELAY);
+        draft.topic = name::dlq_topic(group);
+        draft.queue_id = 0;
+        draft.properties.remove(property::DELAY);
         broker.topics.create_on_send_back(
-            &target.topic,
+            &draft.topic,
             1,
             perm::READ | perm::WRITE,
             request.now_ms,
@@ -237,70 +183,15 @@ fn send_back(
         ));
     }
     let queue_id = fastrand::i32(0..kept.write_queue_nums.max(1));
-    let target = Target {
-        topic,
-        queue_id,
+    let draft = Draft {
         properties,
-        delay_ms: None,
+        reconsume_times: message.reconsume_times.saturating_add(1),
+        ..Draft::copy_of(&message)
     }
+    .to(topic, queue_id)
     .delayed(broker);
-    let times = message.reconsume_times.saturating_add(1);
-    broker
-        .put_copy(
-            &message,
-            times,
-            &target.topic,
-            target.queue_id,
-            &target.properties,
-            target.delay_ms,
-        )
-        .map(Some)
+    let stored = broker.put(&draft);
+    stored
+        .map(|stored| Some(stored.end_offset))
         .map_err(|error| not_stored(broker, &error))
-}
-
-impl Broker {
-    /// Stores a copy of `message` under another topic and queue and returns its end in the commit log: under SYNC_FLUSH it
-    /// is safe once that is flushed.
-    pub(in crate::broker) fn put_copy(
-        &self,
-        message: &MessageExt,
-        reconsume_times: i32,
-        topic: &str,
-        queue_id: i32,
-        properties: &Properties,
-        delay_ms: Option<i64>,
-    ) -> Result<i64, StoreError> {
-        let queue = self.store.queue(topic, queue_id)?;
-        let text = properties.to_text();
-        let fields = RecordFields {
-            topic,
-            queue_id,
-            flag: message.message.flag,
-            sys_flag: message.sys_flag,
-            born_timestamp: message.born_timestamp,
-            born_host: message.born_host,
-            store_host: self.store_host,
-            reconsume_times,
-            prepared_transaction_offset: 0,
-            body: &message.message.body,
-            properties: &[&text],
-        };
-        let mut records = self.store.new_batch();
-        match delay_ms {
-            Some(delay_ms) => records.push_delayed(&queue, &fields, delay_ms)?,
-            None => {
-                let tags_code = tags::tags_code(properties.get(property::TAGS));
-                records.push(&queue, &fields, tags_code)?
-            }
-        };
-        let end_offset = self.store.append(&mut records).end_offset;
-        for result in records.results() {
-            (*result)?;
-        }
-        let arrivals: Vec<_> = records.arrivals().map(Arc::clone).collect();
-        for queue in &arrivals {
-            self.arrived(queue);
-        }
-        Ok(end_offset)
-    }
 }
