@@ -128,13 +128,31 @@ impl MappedFile {
     }
 
     /// Brings pages into memory for writing; unsupported kernels ignore it.
-    pub(crate) fn prefault(&self, from: u64, to: u64) {
-        if let Some((at, len)) = self.clamp(from, to) {
-            let (at, len) = (at / PAGE * PAGE, len + at % PAGE);
-            // Advice only: without it the first write to each page takes the fault.
-            self.map
-                .advise_range(Advice::PopulateWrite, at, len)
-                .unwrap_or(());
+    ///
+    /// Left to itself the kernel reads ahead into ever larger folios, which is cheap for a file that grows fast; but each
+    /// flush of a few bytes then writes a folio of up to 2 MiB. `is_small` asks for single pages.
+    pub(crate) fn prefault(&self, from: u64, to: u64, is_small: bool) {
+        let Some((at, len)) = self.clamp(from, to) else {
+            return;
+        };
+        let (at, len) = (at / PAGE * PAGE, len + at % PAGE);
+        // Advice only: without it the first write to each page takes the fault.
+        let advise = |advice| self.map.advise_range(advice, at, len).unwrap_or(());
+        if is_small {
+            advise(Advice::Random);
+        }
+        advise(Advice::PopulateWrite);
+        if is_small {
+            advise(Advice::Normal);
+        }
+    }
+
+    /// Asks the kernel to begin to write a range; nothing is known to be on disk by that. Unsupported kernels ignore it.
+    pub(crate) fn begin_writing(&self, from: u64, to: u64) {
+        use rustix::fs::{Advice, fadvise};
+        // Dirty pages are written on this advice; as they are mapped, they stay.
+        if let Some(len) = std::num::NonZeroU64::new(to.saturating_sub(from)) {
+            fadvise(&self.file, from, Some(len), Advice::DontNeed).unwrap_or(());
         }
     }
 
@@ -279,7 +297,7 @@ mod tests {
         let mut writer = MappedFile::open(&path, 10_000, true, 0).unwrap();
         let file = Arc::clone(writer.file());
         file.reserve(0, 20_000).unwrap();
-        file.prefault(5, 20_000);
+        file.prefault(5, 20_000, true);
         writer.write(0, b"hello").unwrap();
         assert_eq!(file.view(0, 1), None);
         writer.publish(5);

@@ -179,6 +179,7 @@ impl MessageStore {
         )
         .map_err(StoreError::io("open a segment of", &log_dir))?;
         log.appends_crc = options.append_prop_crc;
+        log.is_synchronous = options.flush == Flush::Sync;
         let resident = disk.memory_bytes() / 100 * options.access_message_in_memory_max_ratio;
         let now_ms = clock.now_ms();
         let store = Self {

@@ -25,12 +25,12 @@ pub(super) struct NewSegment {
 
 impl NewSegment {
     /// Reserves the beginning and brings it into memory.
-    fn prepare(&mut self) {
+    fn prepare(&mut self, log: &CommitLog) {
         let segment = self.buffer.as_ref().unwrap_or(&self.log).segment();
         let end = MIN_AHEAD.min(segment.len());
         // A failure shows when an append needs the space.
         if segment.reserve(0, end).is_ok() {
-            segment.prefault(0, end);
+            log.bring_in(segment.as_ref(), 0, end, true);
             self.prepared = end;
         }
     }
@@ -110,14 +110,22 @@ impl CommitLog {
                 .reserve(reserved.max(position) - base, target - base)
                 .is_ok();
         if target > faulted.max(position) && (is_reserved || reserved >= target) {
-            segment.prefault(faulted.max(position) - base, target - base);
+            let is_slow = ahead < MAX_AHEAD;
+            self.bring_in(
+                segment.as_ref(),
+                faulted.max(position) - base,
+                target - base,
+                is_slow,
+            );
         }
         if wants_next {
             let mut next = self.next.lock();
             // Unless an append was faster and has created that segment itself.
             if next.is_none() && self.files.last() == Some(base) {
                 let mut created = self.create(end).ok();
-                created.iter_mut().for_each(NewSegment::prepare);
+                if let Some(next) = &mut created {
+                    next.prepare(self);
+                }
                 *next = created;
             }
         }
@@ -134,6 +142,20 @@ impl CommitLog {
             } else {
                 target - (target - position) / 2
             };
+        }
+    }
+
+    /// Brings reserved pages into memory.
+    ///
+    /// Of a log that grows slowly each flush has little to write. Under SYNC_FLUSH the pages are also written once as they
+    /// are: the first write to reserved space costs a commit of the file system's journal, which takes as long as the flush
+    /// itself. A log that grows fast shares flushes among many records, and would only write twice as much.
+    fn bring_in(&self, segment: &dyn Segment, from: u64, to: u64, is_slow: bool) {
+        segment.prefault(from, to, is_slow);
+        if is_slow && self.is_synchronous {
+            segment.begin_writing(from, to);
+            // Writing made the first write to each page a fault again.
+            segment.prefault(from, to, true);
         }
     }
 

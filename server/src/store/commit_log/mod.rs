@@ -41,6 +41,8 @@ pub(crate) struct CommitLog {
     pool: Option<TransientPool>,
     /// Whether each record ends with its CRC.
     pub(crate) appends_crc: bool,
+    /// Whether messages are acknowledged once they are on disk.
+    pub(crate) is_synchronous: bool,
     /// Offset after the last record.
     written: AtomicU64,
     /// Everything before is on disk.
@@ -100,6 +102,7 @@ impl CommitLog {
             next: Mutex::new(None),
             pool,
             appends_crc: false,
+            is_synchronous: false,
             written: AtomicU64::new(end),
             flushed: AtomicU64::new(flushed.min(end)),
             committed_timestamp: AtomicI64::new(0),

@@ -81,7 +81,7 @@ impl Tail {
             let to = (needed + INLINE_RESERVE).min(self.reserved);
             let from = self.faulted.max(self.position);
             let segment = self.writer.segment();
-            segment.prefault(from - self.base, to - self.base);
+            segment.prefault(from - self.base, to - self.base, false);
             self.faulted = to;
         }
         Ok(())

@@ -42,8 +42,8 @@ impl Tail {
             let segment = self.writer.segment();
             let end = to.max(self.reserved + self.step).min(segment.len());
             segment.reserve(self.reserved, end)?;
-            // Else each page would be a fault under the append lock.
-            segment.prefault(self.reserved, end);
+            // Else each page would be a fault under the append lock, and one of up to 2 MiB with the blocks for it.
+            segment.prefault(self.reserved, end, true);
             self.reserved = end;
             self.step = (self.step * 2).min(MOST_RESERVE);
         }

@@ -167,8 +167,11 @@ pub trait Segment: Send + Sync {
     /// # Errors
     /// `StorageFull`, or as the operating system reports.
     fn reserve(&self, from: u64, to: u64) -> io::Result<()>;
-    /// Brings the pages of `from .. to` into memory, ready to be written. Only advice: it does not fail.
-    fn prefault(&self, from: u64, to: u64);
+    /// Brings the pages of `from .. to` into memory, ready to be written. If it `is_small`, a later flush of a few bytes
+    /// writes few bytes, but this takes longer. Only advice: it does not fail.
+    fn prefault(&self, from: u64, to: u64, is_small: bool);
+    /// Begins to write `from .. to` to disk. Only advice: it does not fail, and nothing is known to be there after it.
+    fn begin_writing(&self, from: u64, to: u64);
     /// Whether the segment has no bytes at all.
     fn is_empty(&self) -> bool {
         self.len() == 0

@@ -290,8 +290,12 @@ impl Segment for MappedFile {
         Self::reserve(self, from, to)
     }
 
-    fn prefault(&self, from: u64, to: u64) {
-        Self::prefault(self, from, to);
+    fn prefault(&self, from: u64, to: u64, is_small: bool) {
+        Self::prefault(self, from, to, is_small);
+    }
+
+    fn begin_writing(&self, from: u64, to: u64) {
+        Self::begin_writing(self, from, to);
     }
 }
 

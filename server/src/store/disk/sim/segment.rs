@@ -128,7 +128,9 @@ impl Segment for SimSegment {
         Ok(())
     }
 
-    fn prefault(&self, _: u64, _: u64) {}
+    fn prefault(&self, _: u64, _: u64, _: bool) {}
+
+    fn begin_writing(&self, _: u64, _: u64) {}
 }
 
 pub(super) struct SimWriter {
