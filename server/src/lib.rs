@@ -12,6 +12,7 @@ pub mod broker;
 pub mod cli;
 pub mod config;
 pub mod embedded;
+pub mod filter;
 pub mod namesrv;
 pub mod net;
 mod persist;

@@ -5,6 +5,8 @@
 //! or subscriptions is a reason to tell the group. Facts: server.md 5.
 
 mod group;
+mod notices;
+mod pulled;
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
@@ -16,6 +18,8 @@ use parking_lot::RwLock;
 
 use group::Group;
 pub use group::GroupView;
+pub use notices::PendingNotices;
+use pulled::PulledSubscriptions;
 
 use crate::config::BrokerConfig;
 use crate::net::{Session, SessionId};
@@ -61,6 +65,8 @@ pub struct Change {
 pub struct ClientTable {
     consumers: RwLock<HashMap<String, Arc<Group>>>,
     producers: RwLock<HashMap<String, BTreeMap<SessionId, Member>>>,
+    pulled: PulledSubscriptions,
+    subscription_expiry_ms: i64,
     expiry_ms: i64,
     scanned_ms: AtomicI64,
 }
@@ -71,6 +77,8 @@ impl ClientTable {
         Self {
             consumers: RwLock::default(),
             producers: RwLock::default(),
+            pulled: PulledSubscriptions::default(),
+            subscription_expiry_ms: config.subscription_expired_timeout,
             expiry_ms: config.channel_expired_timeout,
             scanned_ms: AtomicI64::new(0),
         }
@@ -79,6 +87,28 @@ impl ClientTable {
     /// The subscription of a group to a topic.
     pub fn subscription(&self, group: &str, topic: &str) -> Option<Arc<SubscriptionData>> {
         self.consumers.read().get(group)?.subscription(topic)
+    }
+
+    /// A subscription that came with pulls only.
+    pub fn pulled_subscription(&self, group: &str, topic: &str) -> Option<Arc<SubscriptionData>> {
+        self.pulled.get(group, topic)
+    }
+
+    /// The subscription that came with the group's last pull of the topic, if it was the same.
+    pub fn pulled_again(
+        &self,
+        group: &str,
+        topic: &str,
+        expression: &str,
+        kind: &str,
+        now_ms: i64,
+    ) -> Option<Arc<SubscriptionData>> {
+        self.pulled.again(group, topic, expression, kind, now_ms)
+    }
+
+    /// Notes a subscription that came with a pull.
+    pub fn pulled(&self, group: &str, data: &Arc<SubscriptionData>, now_ms: i64) {
+        self.pulled.insert(group, data, now_ms);
     }
 
     /// Whether the group has members.
@@ -152,13 +182,14 @@ impl ClientTable {
         left
     }
 
-    /// Connections that have been silent for too long; closing them removes their clients. Looks every 10 s only.
+    /// Connections that have been silent for too long. Looks every 10 s only.
     pub fn expire(&self, now_ms: i64) -> Vec<Arc<Session>> {
         let scanned_ms = self.scanned_ms.load(Ordering::Relaxed);
         if now_ms.saturating_sub(scanned_ms) < SCAN_INTERVAL_MS {
             return Vec::new();
         }
         self.scanned_ms.store(now_ms, Ordering::Relaxed);
+        self.pulled.expire(now_ms, self.subscription_expiry_ms);
         let silent = |member: &Member| now_ms.saturating_sub(member.last_seen_ms) > self.expiry_ms;
         let mut sessions: BTreeMap<SessionId, Arc<Session>> = BTreeMap::new();
         let mut collect = |member: &Member| {

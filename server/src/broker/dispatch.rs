@@ -11,7 +11,8 @@ use kerolox_protocol::{Command, RequestCode, ResponseCode};
 
 use super::Broker;
 use super::processor::{
-    broker_info, client, consumer, group_admin, offset, pull, query, send, send_back, topic_admin,
+    broker_info, client, consumer, consumption, group_admin, offset, pull, query, reset, send,
+    send_back, topic_admin,
 };
 use crate::net::{Outcome, Replies, Request, Service, Session};
 
@@ -94,6 +95,18 @@ fn dispatch(broker: &Broker, code: RequestCode, request: &Request<'_>) -> Outcom
             offset::get_earliest_msg_storetime(broker, request)
         }
         RequestCode::GET_TOPIC_STATS_INFO => offset::get_topic_stats_info(broker, request),
+
+        RequestCode::INVOKE_BROKER_TO_RESET_OFFSET => reset::reset_offset(broker, request),
+        RequestCode::CLONE_GROUP_OFFSET => reset::clone_group_offset(broker, request),
+        RequestCode::QUERY_CONSUME_TIME_SPAN => {
+            consumption::query_consume_time_span(broker, request)
+        }
+        RequestCode::QUERY_CORRECTION_OFFSET => {
+            consumption::query_correction_offset(broker, request)
+        }
+        RequestCode::UPDATE_AND_GET_GROUP_FORBIDDEN => {
+            consumption::update_and_get_group_forbidden(broker, request)
+        }
 
         RequestCode::VIEW_MESSAGE_BY_ID => query::view_message_by_id(broker, request),
         RequestCode::QUERY_MESSAGE => query::query_message(broker, request),

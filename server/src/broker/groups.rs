@@ -7,9 +7,10 @@ use std::collections::{BTreeMap, HashMap};
 use std::io;
 use std::path::Path;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use kerolox_protocol::body::group::{SubscriptionGroupConfig, SubscriptionGroupTable};
-use kerolox_protocol::body::topic::DataVersion;
+use kerolox_protocol::body::topic::{DataVersion, perm};
 use kerolox_protocol::message::name;
 use parking_lot::{Mutex, RwLock};
 
@@ -33,8 +34,9 @@ const BUILT_IN: [&str; 8] = [
 #[derive(Debug)]
 pub struct GroupTable {
     groups: RwLock<HashMap<String, Arc<SubscriptionGroupConfig>>>,
-    /// Not used here, kept for whoever reads the file next.
-    forbidden: BTreeMap<String, BTreeMap<String, i32>>,
+    /// Group to topic to bits of what is forbidden.
+    forbidden: RwLock<BTreeMap<String, BTreeMap<String, i32>>>,
+    has_forbidden: AtomicBool,
     version: Mutex<DataVersion>,
     auto_create: bool,
     auto_create_system: bool,
@@ -69,7 +71,8 @@ impl GroupTable {
         }
         Ok(Self {
             groups: RwLock::new(groups),
-            forbidden: table.forbidden_table,
+            has_forbidden: AtomicBool::new(!table.forbidden_table.is_empty()),
+            forbidden: RwLock::new(table.forbidden_table),
             version: Mutex::new(version),
             auto_create: config.auto_create_subscription_group,
             auto_create_system: config.enable_create_sys_group,
@@ -112,10 +115,45 @@ impl GroupTable {
     /// Removes a group; `false` if there was none.
     pub fn remove(&self, group: &str, now_ms: i64) -> bool {
         let removed = self.groups.write().remove(group).is_some();
-        if removed {
+        let was_forbidden = self.forbidden.write().remove(group).is_some();
+        if removed || was_forbidden {
             self.changed(now_ms);
         }
         removed
+    }
+
+    /// Whether the group may not read the topic.
+    pub fn is_read_forbidden(&self, group: &str, topic: &str) -> bool {
+        self.has_forbidden.load(Ordering::Relaxed)
+            && self
+                .forbidden
+                .read()
+                .get(group)
+                .and_then(|topics| topics.get(topic))
+                .is_some_and(|bits| *bits > 0 && bits & perm::READ != 0)
+    }
+
+    /// Lets the group read the topic, or not.
+    pub fn set_readable(&self, group: &str, topic: &str, is_readable: bool, now_ms: i64) {
+        {
+            let mut forbidden = self.forbidden.write();
+            if is_readable {
+                if let Some(topics) = forbidden.get_mut(group) {
+                    if let Some(bits) = topics.get_mut(topic) {
+                        *bits &= !perm::READ;
+                    }
+                    topics.retain(|_, bits| *bits > 0);
+                }
+                forbidden.retain(|_, topics| !topics.is_empty());
+            } else {
+                let topics = forbidden.entry(group.to_owned()).or_default();
+                let bits = topics.entry(topic.to_owned()).or_default();
+                *bits = (*bits).max(0) | perm::READ;
+            }
+            self.has_forbidden
+                .store(!forbidden.is_empty(), Ordering::Relaxed);
+        }
+        self.changed(now_ms);
     }
 
     fn changed(&self, now_ms: i64) {
@@ -133,7 +171,7 @@ impl GroupTable {
         let groups = self.groups.read();
         SubscriptionGroupTable {
             data_version: *self.version.lock(),
-            forbidden_table: self.forbidden.clone(),
+            forbidden_table: self.forbidden.read().clone(),
             subscription_group_table: groups
                 .iter()
                 .map(|(name, config)| (name.clone(), SubscriptionGroupConfig::clone(config)))

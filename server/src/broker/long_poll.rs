@@ -78,7 +78,7 @@ impl LongPoll {
             held.retain(|_, pulls| !pulls.is_empty());
         }
         for pull in expired {
-            send(&pull, pull.read(broker));
+            send(broker, &pull, pull.read(broker));
         }
     }
 
@@ -110,12 +110,12 @@ fn look_again(broker: &Broker, mut pull: HeldPull) -> Option<HeldPull> {
     if pull.can_wait(&result) {
         return Some(pull);
     }
-    send(&pull, result);
+    send(broker, &pull, result);
     None
 }
 
-fn send(pull: &HeldPull, result: crate::store::GetResult) {
+fn send(broker: &Broker, pull: &HeldPull, result: crate::store::GetResult) {
     let mut replies = Replies::new();
-    pull.answer(result, &mut replies);
+    pull.answer(broker, result, &mut replies);
     pull.session.send_frames(replies.take());
 }

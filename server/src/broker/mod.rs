@@ -18,6 +18,7 @@ mod schedule;
 mod unique_ids;
 
 pub mod clients;
+pub mod filters;
 pub mod groups;
 pub mod locks;
 pub mod offsets;
@@ -35,12 +36,14 @@ use crate::store::clock::Clock;
 use crate::store::disk::Disk;
 use crate::store::{FlushReport, MessageStore, QueueHandle, RecoveryReport, StoreError};
 
-use clients::ClientTable;
+use clients::{ClientTable, PendingNotices};
+use filters::FilterTable;
 use flush_wait::FlushWaiters;
 use groups::GroupTable;
 use locks::QueueLocks;
 use long_poll::LongPoll;
 use offsets::ConsumerOffsets;
+use processor::client;
 use processor::send::SendBatch;
 use rates::Rates;
 use schedule::DelaySchedule;
@@ -75,6 +78,8 @@ pub struct Broker {
     pub(crate) groups: GroupTable,
     pub(crate) offsets: ConsumerOffsets,
     pub(crate) clients: ClientTable,
+    pub(crate) filters: Arc<FilterTable>,
+    pub(crate) notices: PendingNotices,
     pub(crate) locks: QueueLocks,
     pub(crate) rates: Rates,
     long_poll: LongPoll,
@@ -116,6 +121,13 @@ impl Broker {
             .map_err(|e| state(&directory.join("subscriptionGroup.json"), e))?;
         let offsets = ConsumerOffsets::open(&config, &directory, Arc::clone(&disk), now_ms)
             .map_err(|e| state(&directory.join("consumerOffset.json"), e))?;
+        let filters = FilterTable::open(&config, &directory, Arc::clone(&disk), now_ms)
+            .map_err(|e| state(&directory.join("consumerFilter.json"), e))?;
+        let filters = Arc::new(filters);
+        if config.enable_calc_filter_bit_map {
+            let filters = Arc::clone(&filters);
+            store.calculate_bits(filters);
+        }
         let schedule = DelaySchedule::open(&config, &directory, disk, now_ms);
         topics.adopt(&store.topics(), now_ms);
         let broker = Self {
@@ -127,6 +139,8 @@ impl Broker {
             groups,
             offsets,
             clients: ClientTable::new(&config),
+            filters,
+            notices: PendingNotices::default(),
             locks: QueueLocks::new(),
             rates: Rates::new(now_ms),
             long_poll: LongPoll::default(),
@@ -169,8 +183,10 @@ impl Broker {
         self.long_poll.expire(self, now_ms);
         self.schedule.tick(self, now_ms);
         for session in self.clients.expire(now_ms) {
-            session.close();
+            client::expired(self, &session, now_ms);
         }
+        client::notify_collected(self, now_ms);
+        self.filters.tick(now_ms);
         self.locks.expire(now_ms);
         self.rates.sample(&self.store, now_ms);
         self.offsets.persist_if_due(now_ms);
@@ -202,6 +218,7 @@ impl Broker {
         self.topics.persist(now_ms);
         self.groups.persist(now_ms);
         self.offsets.persist(now_ms);
+        self.filters.persist_changes(now_ms);
         self.schedule.persist(self, now_ms);
     }
 }

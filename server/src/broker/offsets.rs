@@ -1,28 +1,35 @@
 // SPDX-License-Identifier: Apache-2.0
 //! How far each group consumed each queue: `consumerOffset.json`.
 //!
-//! Offsets are kept as they come, also backwards: whoever commits knows best. Facts: server.md 8, store.md 11.4.
+//! Offsets are kept as they come, also backwards: whoever commits knows best. A reset is *pending* until the group pulls
+//! the queue; until then commits are ignored, as they are of messages from before the reset. Facts: server.md 8, store.md
+//! 11.4.
 
-use std::collections::{BTreeMap, HashMap};
+mod table;
+
+use std::collections::BTreeMap;
 use std::io;
 use std::net::SocketAddr;
 use std::path::Path;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use kerolox_protocol::body::offset::ConsumerOffsetTable;
 use kerolox_protocol::body::topic::DataVersion;
 use parking_lot::Mutex;
 
+use table::OffsetTable;
+
 use crate::config::BrokerConfig;
 use crate::persist::TableFile;
 use crate::store::disk::Disk;
-
-type Queues = BTreeMap<i32, i64>;
 
 /// Offsets by group, topic and queue.
 #[derive(Debug)]
 pub struct ConsumerOffsets {
     state: Mutex<State>,
+    /// Number of pending resets, so that pulls need not look for one.
+    pending: AtomicUsize,
     version_step: i64,
     interval_ms: i64,
     file: TableFile,
@@ -30,7 +37,11 @@ pub struct ConsumerOffsets {
 
 #[derive(Debug, Default)]
 struct State {
-    groups: HashMap<String, HashMap<String, Queues>>,
+    committed: OffsetTable,
+    /// Resets that the group did not learn of yet; only in memory.
+    resets: OffsetTable,
+    /// Where the last pull ended; only in memory.
+    pulled: OffsetTable,
     version: DataVersion,
     commits: i64,
     dirty: bool,
@@ -58,92 +69,176 @@ impl ConsumerOffsets {
         };
         for (key, queues) in table.offset_table {
             if let Some((topic, group)) = key.rsplit_once('@') {
-                let topics = state.groups.entry(group.to_owned()).or_default();
-                topics.insert(topic.to_owned(), queues);
+                state.committed.replace(group, topic, queues);
             }
         }
         Ok(Self {
             state: Mutex::new(state),
+            pending: AtomicUsize::new(0),
             version_step: config.consumer_offset_update_version_step.max(1),
             interval_ms: config.flush_consumer_offset_interval.max(1),
             file,
         })
     }
 
-    /// Notes the next offset that `group` will consume. `client` is for the log.
-    pub fn commit(&self, client: SocketAddr, group: &str, topic: &str, queue_id: i32, offset: i64) {
+    /// Notes the next offset that `group` will consume; `false` if it is ignored because a reset is pending. `client` is
+    /// for the log.
+    pub fn commit(
+        &self,
+        client: SocketAddr,
+        group: &str,
+        topic: &str,
+        queue_id: i32,
+        offset: i64,
+    ) -> bool {
         let mut state = self.state.lock();
-        let State {
-            groups,
-            commits,
-            dirty,
-            ..
-        } = &mut *state;
-        *commits += 1;
-        let known = groups
-            .get_mut(group)
-            .and_then(|topics| topics.get_mut(topic));
-        let queues = match known {
-            Some(queues) => queues,
-            None => groups
-                .entry(group.to_owned())
-                .or_default()
-                .entry(topic.to_owned())
-                .or_default(),
-        };
-        let before = queues.insert(queue_id, offset);
-        *dirty |= before != Some(offset);
+        let is_reset = self.pending.load(Ordering::Relaxed) > 0
+            && state.resets.get(group, topic, queue_id).is_some();
+        if is_reset {
+            return false;
+        }
+        let before = state.committed.put(group, topic, queue_id, offset);
+        state.commits += 1;
+        state.dirty |= before != Some(offset);
+        drop(state);
         if before.is_some_and(|before| offset < before) {
             tracing::warn!(%client, group, topic, queue_id, offset, ?before, "offset committed backwards");
         }
+        true
     }
 
-    /// The offset that was committed last.
+    /// The offset that was committed last, or a pending reset.
     pub fn query(&self, group: &str, topic: &str, queue_id: i32) -> Option<i64> {
-        self.state
-            .lock()
-            .groups
-            .get(group)?
-            .get(topic)?
-            .get(&queue_id)
-            .copied()
+        // A reset is committed as well, and commits are ignored while it is pending.
+        self.state.lock().committed.get(group, topic, queue_id)
+    }
+
+    /// Committed offsets of all queues of a topic.
+    pub fn queues(&self, group: &str, topic: &str) -> BTreeMap<i32, i64> {
+        let state = self.state.lock();
+        state
+            .committed
+            .queues(group, topic)
+            .cloned()
+            .unwrap_or_default()
+    }
+
+    /// Where the group's last pull of the queue ended; without one what it committed.
+    pub fn query_pulled(&self, group: &str, topic: &str, queue_id: i32) -> Option<i64> {
+        let state = self.state.lock();
+        let pulled = state.pulled.get(group, topic, queue_id);
+        pulled.or_else(|| state.committed.get(group, topic, queue_id))
+    }
+
+    /// Notes where a pull ended.
+    pub(super) fn pulled(&self, group: &str, topic: &str, queue_id: i32, offset: i64) {
+        self.state.lock().pulled.put(group, topic, queue_id, offset);
+    }
+
+    /// Sets the group's offset; the next pull is told to go on there.
+    pub fn reset(&self, group: &str, topic: &str, queue_id: i32, offset: i64) {
+        let mut state = self.state.lock();
+        state.resets.put(group, topic, queue_id, offset);
+        state.committed.put(group, topic, queue_id, offset);
+        state.commits += 1;
+        state.dirty = true;
+        self.pending.store(state.resets.len(), Ordering::Release);
+    }
+
+    /// Takes a pending reset: the group learns of it now.
+    pub fn take_reset(&self, group: &str, topic: &str, queue_id: i32) -> Option<i64> {
+        if self.pending.load(Ordering::Acquire) == 0 {
+            return None;
+        }
+        let mut state = self.state.lock();
+        let offset = state.resets.take(group, topic, queue_id);
+        self.pending.store(state.resets.len(), Ordering::Release);
+        offset
+    }
+
+    /// Whether resets are pending anywhere.
+    pub(super) fn has_resets(&self) -> bool {
+        self.pending.load(Ordering::Acquire) > 0
+    }
+
+    /// Gives a group the offsets of another one; `false` if that has none of the topic.
+    pub fn copy(&self, from: &str, to: &str, topic: &str) -> bool {
+        let mut state = self.state.lock();
+        let Some(queues) = state.committed.queues(from, topic).cloned() else {
+            return false;
+        };
+        state.commits += i64::try_from(queues.len()).unwrap_or(0);
+        state.committed.replace(to, topic, queues);
+        state.dirty = true;
+        true
     }
 
     /// The lowest offset of a queue among the groups that committed one of the topic; a group that has none of this queue
     /// is at its beginning.
     pub fn lowest(&self, topic: &str, queue_id: i32) -> Option<i64> {
         let state = self.state.lock();
-        let offsets = state.groups.values().filter_map(|topics| {
-            let queues = topics.get(topic)?;
-            Some(queues.get(&queue_id).copied().unwrap_or_default())
-        });
-        offsets.min()
+        let offsets = state.committed.groups_of(topic);
+        offsets
+            .map(|(_, queues)| queues.get(&queue_id).copied().unwrap_or_default())
+            .min()
+    }
+
+    /// The lowest offset of each queue of a topic among the groups that are not in `without`; what lies before `min_of` the
+    /// queue does not count.
+    pub fn lowest_of_queues(
+        &self,
+        topic: &str,
+        without: &[&str],
+        min_of: impl Fn(i32) -> i64,
+    ) -> BTreeMap<i32, i64> {
+        let state = self.state.lock();
+        let mut lowest = BTreeMap::new();
+        let groups = state.committed.groups_of(topic);
+        for (_, queues) in groups.filter(|(group, _)| !without.contains(group)) {
+            for (queue_id, offset) in queues {
+                if *offset >= min_of(*queue_id) {
+                    let found = lowest.entry(*queue_id).or_insert(*offset);
+                    *found = (*found).min(*offset);
+                }
+            }
+        }
+        lowest
     }
 
     /// Forgets all offsets of a topic.
     pub fn remove_topic(&self, topic: &str) {
-        let mut state = self.state.lock();
-        for topics in state.groups.values_mut() {
-            topics.remove(topic);
+        let state = &mut *self.state.lock();
+        for table in [&mut state.committed, &mut state.resets, &mut state.pulled] {
+            table.remove_topic(topic);
         }
-        state.groups.retain(|_, topics| !topics.is_empty());
         state.dirty = true;
+        self.pending.store(state.resets.len(), Ordering::Release);
     }
 
     /// Forgets all offsets of a group.
     pub fn remove_group(&self, group: &str) {
-        let mut state = self.state.lock();
-        state.dirty |= state.groups.remove(group).is_some();
+        let state = &mut *self.state.lock();
+        state.dirty |= state.committed.remove_group(group);
+        state.resets.remove_group(group);
+        state.pulled.remove_group(group);
+        self.pending.store(state.resets.len(), Ordering::Release);
     }
 
     /// Groups that committed an offset of `topic`.
     pub fn groups_of(&self, topic: &str) -> Vec<String> {
         let state = self.state.lock();
-        let having = state
-            .groups
-            .iter()
-            .filter(|(_, topics)| topics.contains_key(topic));
-        having.map(|(group, _)| group.clone()).collect()
+        let groups = state.committed.groups_of(topic);
+        groups.map(|(group, _)| group.to_owned()).collect()
+    }
+
+    /// Topics that `group` committed an offset of.
+    pub fn topics_of(&self, group: &str) -> Vec<String> {
+        let state = self.state.lock();
+        state
+            .committed
+            .topics_of(group)
+            .map(str::to_owned)
+            .collect()
     }
 
     /// Writes the file if offsets moved and the last time was long enough ago.
@@ -177,14 +272,12 @@ impl ConsumerOffsets {
     /// The whole table as it goes to disk.
     pub fn snapshot(&self) -> ConsumerOffsetTable {
         let state = self.state.lock();
-        let offsets = state.groups.iter().flat_map(|(group, topics)| {
-            topics
-                .iter()
-                .map(move |(topic, queues)| (format!("{topic}@{group}"), queues.clone()))
-        });
+        let offsets = state.committed.iter();
         ConsumerOffsetTable {
             data_version: state.version,
-            offset_table: offsets.collect(),
+            offset_table: offsets
+                .map(|(group, topic, queues)| (format!("{topic}@{group}"), queues.clone()))
+                .collect(),
         }
     }
 }
@@ -228,5 +321,54 @@ mod tests {
         offsets.remove_topic("t");
         offsets.persist(6_000);
         assert_eq!(open().snapshot().offset_table.len(), 0);
+    }
+
+    #[test]
+    fn a_reset_is_told_once_and_commits_before_that_are_ignored() {
+        let dir = tempfile::tempdir().unwrap();
+        let disk = Arc::new(RealDisk::new());
+        let offsets = ConsumerOffsets::open(&BrokerConfig::default(), dir.path(), disk, 0).unwrap();
+        let client = SocketAddr::from(([127, 0, 0, 1], 1));
+        assert!(offsets.commit(client, "g", "t", 0, 10));
+        offsets.reset("g", "t", 0, 3);
+        offsets.reset("g", "t", 1, 4);
+        assert_eq!(offsets.query("g", "t", 0), Some(3));
+        assert!(!offsets.commit(client, "g", "t", 0, 11));
+        assert!(offsets.commit(client, "h", "t", 0, 11), "another group");
+        assert_eq!(
+            (offsets.query("g", "t", 0), offsets.has_resets()),
+            (Some(3), true)
+        );
+        assert_eq!(offsets.take_reset("h", "t", 0), None);
+        assert_eq!(offsets.take_reset("g", "t", 0), Some(3));
+        assert_eq!(offsets.take_reset("g", "t", 0), None);
+        assert!(offsets.commit(client, "g", "t", 0, 12));
+        assert_eq!(offsets.query("g", "t", 0), Some(12));
+        offsets.remove_group("g");
+        assert!(!offsets.has_resets() && offsets.query("g", "t", 0).is_none());
+    }
+
+    #[test]
+    fn offsets_are_copied_and_compared_over_groups() {
+        let dir = tempfile::tempdir().unwrap();
+        let disk = Arc::new(RealDisk::new());
+        let offsets = ConsumerOffsets::open(&BrokerConfig::default(), dir.path(), disk, 0).unwrap();
+        let client = SocketAddr::from(([127, 0, 0, 1], 1));
+        for (group, queue_id, offset) in [("a", 0, 5), ("a", 1, 9), ("b", 0, 2), ("c", 0, 7)] {
+            offsets.commit(client, group, "t", queue_id, offset);
+        }
+        let lowest = |without: &[&str]| offsets.lowest_of_queues("t", without, |_| 3);
+        assert_eq!(
+            lowest(&[]),
+            BTreeMap::from([(0, 5), (1, 9)]),
+            "b is before the minimum"
+        );
+        assert_eq!(lowest(&["a"]), BTreeMap::from([(0, 7)]));
+        assert!(offsets.copy("a", "d", "t") && !offsets.copy("x", "d", "t"));
+        assert_eq!(offsets.queues("d", "t"), BTreeMap::from([(0, 5), (1, 9)]));
+        assert_eq!(offsets.topics_of("d"), ["t"]);
+        assert_eq!(offsets.query_pulled("a", "t", 0), Some(5));
+        offsets.pulled("a", "t", 0, 8);
+        assert_eq!(offsets.query_pulled("a", "t", 0), Some(8));
     }
 }

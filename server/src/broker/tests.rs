@@ -16,7 +16,10 @@ use crate::net::{Replies, Service, Session, SessionId};
 use crate::store::clock::ManualClock;
 use crate::store::disk::{Fault, FaultKind, SimDisk};
 
+mod consuming;
+mod filtering;
 mod query;
+mod resetting;
 
 struct Rig {
     broker: Arc<Broker>,
@@ -28,13 +31,18 @@ struct Rig {
 
 impl Rig {
     fn new(flush: crate::config::FlushDiskType) -> Self {
-        let config = BrokerConfig {
+        Self::with(|config| config.flush_disk_type = flush)
+    }
+
+    /// With changes of the configuration.
+    fn with(change: impl FnOnce(&mut BrokerConfig)) -> Self {
+        let mut config = BrokerConfig {
             store_path_root_dir: "/store".into(),
             mapped_file_size_commit_log: 1 << 20,
             mapped_file_size_consume_queue: 20 * 300,
-            flush_disk_type: flush,
             ..BrokerConfig::default()
         };
+        change(&mut config);
         let clock = Arc::new(ManualClock::new(1_700_000_000_000));
         let host = "127.0.0.1:10911".parse().unwrap();
         let disk = Arc::new(SimDisk::new());

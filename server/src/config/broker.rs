@@ -121,6 +121,14 @@ keys! {
         "maxTransferBytesOnMessageInMemory" max_transfer_bytes_on_message_in_memory: usize = 262_144,
         /// Most messages of a pull, as far as the client asks for more.
         "maxTransferCountOnMessageInMemory" max_transfer_count_on_message_in_memory: usize = 32,
+        /// Most bytes of a pull of messages that are likely not in memory.
+        "maxTransferBytesOnMessageInDisk" max_transfer_bytes_on_message_in_disk: usize = 65_536,
+        /// Most messages of a pull of messages that are likely not in memory.
+        "maxTransferCountOnMessageInDisk" max_transfer_count_on_message_in_disk: usize = 8,
+        /// Percent of the machine's memory that the newest messages are thought to take.
+        "accessMessageInMemoryMaxRatio" access_message_in_memory_max_ratio: u64 = 40,
+        /// Bytes of a consume queue that one pull looks at.
+        "maxFilterMessageSize" max_filter_message_size: usize = 16_000,
 
         /// Messages can be found by key.
         "messageIndexEnable" message_index_enable: bool = true,
@@ -160,6 +168,28 @@ keys! {
 
         /// Members of a group are told when others come and go.
         "notifyConsumerIdsChangedEnable" notify_consumer_ids_changed_enable: bool = true,
+        /// Consumers are told at once; otherwise every 15 s.
+        "realTimeNotifyConsumerChange" real_time_notify_consumer_change: bool = true,
+        /// Milliseconds for which subscriptions are remembered that were seen only in pulls.
+        "subscriptionExpiredTimeout" subscription_expired_timeout: i64 = 600_000,
+        /// Messages can be filtered by their properties.
+        "enablePropertyFilter" enable_property_filter: bool = false,
+        /// Which filters a message passes is kept with it; needs `enableConsumeQueueExt`.
+        "enableCalcFilterBitMap" enable_calc_filter_bit_map: bool = false,
+        /// Retried messages are filtered by the filter of their own topic.
+        "filterSupportRetry" filter_support_retry: bool = false,
+        /// Percent of messages that may pass those bits by chance.
+        "maxErrorRateOfBloomFilter" max_error_rate_of_bloom_filter: i32 = 20,
+        /// Filters of a topic that those bits are made for.
+        "expectConsumerNumUseFilter" expect_consumer_num_use_filter: i32 = 32,
+        /// Milliseconds for which the filter of a group is kept that is gone.
+        "filterDataCleanTimeSpan" filter_data_clean_time_span: i64 = 86_400_000,
+        /// LITE_PULL_MESSAGE is answered.
+        "litePullMessageEnable" lite_pull_message_enable: bool = true,
+        /// Pulls are told another broker of the set to read from.
+        "slaveReadEnable" slave_read_enable: bool = false,
+        /// Offsets are reset here; otherwise clients are told to.
+        "useServerSideResetOffset" use_server_side_reset_offset: bool = true,
         /// Pull consumers are not let in.
         "rejectPullConsumerEnable" reject_pull_consumer_enable: bool = false,
         /// Pulls are held until a message arrives.
@@ -253,6 +283,18 @@ impl BrokerConfig {
                 i64::from(self.revive_queue_num),
                 1,
                 65_535,
+            ),
+            (
+                "maxErrorRateOfBloomFilter",
+                i64::from(self.max_error_rate_of_bloom_filter),
+                1,
+                99,
+            ),
+            (
+                "expectConsumerNumUseFilter",
+                i64::from(self.expect_consumer_num_use_filter),
+                1,
+                1_000_000,
             ),
         ] {
             if !(low..=high).contains(&value) {
@@ -358,6 +400,10 @@ impl BrokerConfig {
             disk_max_used_space_ratio: self.disk_max_used_space_ratio.clamp(10, 95),
             max_transfer_bytes_in_memory: self.max_transfer_bytes_on_message_in_memory,
             max_transfer_count_in_memory: self.max_transfer_count_on_message_in_memory,
+            max_transfer_bytes_in_disk: self.max_transfer_bytes_on_message_in_disk,
+            max_transfer_count_in_disk: self.max_transfer_count_on_message_in_disk,
+            access_message_in_memory_max_ratio: self.access_message_in_memory_max_ratio.min(100),
+            max_filter_message_size: self.max_filter_message_size,
             message_index: self.message_index_enable,
             max_hash_slot_num: self.max_hash_slot_num,
             max_index_num: self.max_index_num,

@@ -15,7 +15,7 @@ use smallvec::SmallVec;
 use super::consume_queue::{QueueHandle, UNIT_BYTES, UNIT_LEN, Unit, byte_of};
 use super::disk::Segment;
 use super::sabotage::{self, Sabotage};
-use super::{MessageStore, StoreOptions};
+use super::{MessageFilter, MessageStore, StoreOptions};
 
 /// Units examined at one time.
 const UNITS_A_VIEW: u64 = 64;
@@ -37,6 +37,8 @@ pub enum GetStatus {
     OffsetOverflowOne,
     /// The offset lies before the beginning.
     OffsetTooSmall,
+    /// The group's offset was reset: go on there. Not from the store.
+    OffsetReset,
     /// There is no such queue.
     NoMatchedLogicQueue,
     /// The queue has never had a message.
@@ -54,6 +56,7 @@ impl GetStatus {
             Self::OffsetOverflowBadly => "OFFSET_OVERFLOW_BADLY",
             Self::OffsetOverflowOne => "OFFSET_OVERFLOW_ONE",
             Self::OffsetTooSmall => "OFFSET_TOO_SMALL",
+            Self::OffsetReset => "OFFSET_RESET",
             Self::NoMatchedLogicQueue => "NO_MATCHED_LOGIC_QUEUE",
             Self::NoMessageInQueue => "NO_MESSAGE_IN_QUEUE",
         }
@@ -77,10 +80,13 @@ pub struct GetResult {
     pub count: usize,
     /// Bytes of all slices.
     pub bytes: usize,
+    /// So far behind the end of the log that the messages are likely not in memory.
+    pub is_behind: bool,
 }
 
 impl GetResult {
-    fn empty(status: GetStatus, next_offset: i64, min_offset: i64, max_offset: i64) -> Self {
+    /// A result without messages.
+    pub fn empty(status: GetStatus, next_offset: i64, min_offset: i64, max_offset: i64) -> Self {
         let slices = SmallVec::new();
         Self {
             status,
@@ -90,6 +96,7 @@ impl GetResult {
             slices,
             count: 0,
             bytes: 0,
+            is_behind: false,
         }
     }
 }
@@ -110,6 +117,14 @@ impl Run {
             slices.extend(self.segment.bytes(self.from, len));
         }
     }
+}
+
+/// What became of a record that its unit promises.
+enum Record {
+    Added,
+    Rejected,
+    /// Missing or damaged.
+    Unreadable,
 }
 
 /// What stops a read besides the end of the queue.
@@ -176,6 +191,19 @@ impl MessageStore {
         max_bytes: usize,
         matches: &mut dyn FnMut(i64) -> bool,
     ) -> GetResult {
+        let filter = &mut MessageFilter::TagsCode(matches);
+        self.get_filtered(queue, offset, max_msgs, max_bytes, filter)
+    }
+
+    /// As [`MessageStore::get_from`], with a filter that may look at records. What it rejects is not copied anywhere.
+    pub fn get_filtered(
+        &self,
+        queue: &QueueHandle,
+        offset: i64,
+        max_msgs: usize,
+        max_bytes: usize,
+        filter: &mut MessageFilter<'_>,
+    ) -> GetResult {
         // The maximum first: a minimum read later can only be higher.
         let max = queue.max_offset();
         let min = queue.min_offset();
@@ -202,7 +230,7 @@ impl MessageStore {
             offset,
             ended(GetStatus::NoMatchedMessage, offset),
             &limits,
-            matches,
+            filter,
         )
     }
 
@@ -212,7 +240,7 @@ impl MessageStore {
         offset: i64,
         mut result: GetResult,
         limits: &Limits,
-        matches: &mut dyn FnMut(i64) -> bool,
+        filter: &mut MessageFilter<'_>,
     ) -> GetResult {
         let most_units = (self.options.max_filter_message_size / UNIT_LEN).max(limits.max_msgs);
         let stop = offset
@@ -244,7 +272,7 @@ impl MessageStore {
                     if result.count == 0 {
                         result.status = GetStatus::MessageWasRemoving;
                     }
-                } else if self.tags_code(queue, &unit).is_none_or(&mut *matches) {
+                } else if self.may_match(queue, &unit, filter) {
                     if !limits.admits(
                         &self.options,
                         unit.physical_offset,
@@ -254,18 +282,25 @@ impl MessageStore {
                     ) {
                         break 'queue;
                     }
-                    if self.add_record(
+                    match self.add_record(
                         &unit,
                         result.next_offset,
                         size,
+                        filter,
                         &mut run,
                         &mut result.slices,
                     ) {
-                        result.count += 1;
-                        result.bytes += size;
-                        result.status = GetStatus::Found;
-                    } else if result.count == 0 {
-                        result.status = GetStatus::MessageWasRemoving;
+                        Record::Added => {
+                            result.count += 1;
+                            result.bytes += size;
+                            result.status = GetStatus::Found;
+                            result.is_behind = unit.physical_offset < limits.in_memory_from;
+                        }
+                        Record::Rejected => {}
+                        Record::Unreadable if result.count == 0 => {
+                            result.status = GetStatus::MessageWasRemoving;
+                        }
+                        Record::Unreadable => {}
                     }
                 }
                 result.next_offset += 1;
@@ -280,6 +315,16 @@ impl MessageStore {
         result
     }
 
+    /// Whether the filter lets a message pass as far as its unit tells.
+    fn may_match(&self, queue: &QueueHandle, unit: &Unit, filter: &mut MessageFilter<'_>) -> bool {
+        match filter {
+            MessageFilter::TagsCode(matches) => self.tags_code(queue, unit).is_none_or(matches),
+            MessageFilter::Record { bits, .. } => {
+                queue.stored_bits(unit).is_none_or(|stored| bits(&stored))
+            }
+        }
+    }
+
     /// What consumers filter by: from the unit, its extension, or if that is missing the record.
     fn tags_code(&self, queue: &QueueHandle, unit: &Unit) -> Option<i64> {
         queue.tags_code(unit).or_else(|| {
@@ -292,20 +337,21 @@ impl MessageStore {
         })
     }
 
-    /// Adds the record of `unit` to the run, or begins a new run. `false` if there is no such record, or a damaged one.
+    /// Adds the record of `unit` to the run, or begins a new run, unless the filter rejects it.
     fn add_record(
         &self,
         unit: &Unit,
         queue_offset: i64,
         size: usize,
+        filter: &mut MessageFilter<'_>,
         run: &mut Option<Run>,
         slices: &mut SmallVec<[Bytes; 4]>,
-    ) -> bool {
+    ) -> Record {
         let offset = unit.physical_offset.cast_unsigned();
         let base = self.log.files.base_of(offset);
         if run.as_ref().is_none_or(|run| run.base != base) {
             let Ok(Some((base, segment))) = self.log.files.segment(offset) else {
-                return false;
+                return Record::Unreadable;
             };
             if let Some(run) = run.take() {
                 run.finish(slices);
@@ -317,10 +363,20 @@ impl MessageStore {
                 to: 0,
             });
         }
-        let Some(run) = run else { return false };
+        let Some(run) = run else {
+            return Record::Unreadable;
+        };
         let at = offset - base;
         if !self.is_good(run.segment.as_ref(), at, unit, queue_offset, size) {
-            return false;
+            return Record::Unreadable;
+        }
+        if let MessageFilter::Record { record, .. } = filter
+            && run
+                .segment
+                .view(at, size)
+                .is_some_and(|bytes| !record(&bytes))
+        {
+            return Record::Rejected;
         }
         if at != run.to {
             let next = Run {
@@ -331,7 +387,7 @@ impl MessageStore {
             std::mem::replace(run, next).finish(slices);
         }
         run.to = at + size as u64;
-        true
+        Record::Added
     }
 
     /// Whether the record that `unit` promises is there. What this process wrote lately is still in memory as it was

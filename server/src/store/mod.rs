@@ -28,6 +28,7 @@ pub mod inspect;
 mod key_query;
 mod lock;
 mod mapped_file;
+mod message_filter;
 mod options;
 mod query;
 mod queue_flush;
@@ -39,8 +40,8 @@ mod signal;
 mod thread;
 
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, OnceLock};
 
 use bytes::Bytes;
 use parking_lot::Mutex;
@@ -65,6 +66,7 @@ pub use error::{AppendError, StoreError};
 pub use flush::FlushReport;
 pub use get::{GetResult, GetStatus};
 pub use key_query::KeyQuery;
+pub use message_filter::{BitSource, MessageFilter, StoredBits};
 pub use options::{Flush, StoreOptions};
 pub use query::{Boundary, Figures};
 pub use recovery::RecoveryReport;
@@ -84,6 +86,7 @@ pub struct MessageStore {
     boot_id: u64,
     background: Background,
     cleaner: Mutex<Cleaner>,
+    bit_source: OnceLock<Arc<dyn BitSource>>,
     /// Notified after each flush of the log.
     flushed: (Mutex<()>, parking_lot::Condvar),
     /// Commit-log end at the start: records below were not written by this process.
@@ -185,6 +188,7 @@ impl MessageStore {
         let store = Self {
             background: Background::new(last_checkpoint.to_go_on(now_ms), &recovered, now_ms),
             cleaner: Mutex::new(Cleaner::new(now_ms)),
+            bit_source: OnceLock::new(),
             flushed: Default::default(),
             recovered_end: walked.end.cast_signed(),
             resident_bytes: i64::try_from(resident).unwrap_or(i64::MAX),
@@ -281,11 +285,19 @@ impl MessageStore {
 
     /// An empty batch with this store's limits.
     pub fn new_batch(&self) -> AppendBatch {
-        AppendBatch::new(Limits {
+        let limits = Limits {
             max_body: self.options.max_message_size,
             segment_len: usize::try_from(self.options.commit_log_file_size).unwrap_or(usize::MAX),
             appends_crc: self.options.append_prop_crc,
-        })
+        };
+        AppendBatch::new(limits, self.bit_source.get().cloned())
+    }
+
+    /// From now on new batches keep the bits of `source` in the extensions of consume queues. The first source stays.
+    pub fn calculate_bits(&self, source: Arc<dyn BitSource>) {
+        if self.bit_source.set(source).is_err() {
+            tracing::warn!("bits of messages are calculated already");
+        }
     }
 
     /// Appends all records of the batch under one short lock; the batch has a result for each.

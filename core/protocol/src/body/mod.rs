@@ -11,6 +11,8 @@ mod lenient;
 
 pub mod cluster;
 pub mod connection;
+pub mod consumption;
+pub mod filter;
 pub mod group;
 pub mod heartbeat;
 pub mod lock;

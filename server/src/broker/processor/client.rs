@@ -16,8 +16,10 @@ use kerolox_protocol::header::heartbeat::{
 use kerolox_protocol::message::name;
 use kerolox_protocol::{Command, RequestCode, ResponseCode};
 
+use super::pull::property_filter;
 use crate::broker::Broker;
 use crate::broker::clients::{Beat, Change, Member};
+use crate::broker::filters::is_tag;
 use crate::net::{Outcome, Request, Session};
 use crate::refusal::{Refusal, answer, success};
 
@@ -84,11 +86,35 @@ fn register_consumer(
             .topics
             .create_on_send_back(&retry, queues, permission, request.now_ms);
     }
-    Some(broker.clients.register_consumer(member, data, beat))
+    let change = broker.clients.register_consumer(member, data, beat);
+    if !beat.without_subscriptions {
+        let subscriptions = &data.subscription_data_set;
+        broker
+            .filters
+            .register(&data.group_name, subscriptions, request.now_ms);
+    }
+    Some(change)
 }
 
-/// Tells every member of a group that members or subscriptions changed.
+/// Tells every member of a group that members or subscriptions changed, now or with the next round.
 fn notify_group(broker: &Broker, group: &str) {
+    if broker.config.real_time_notify_consumer_change {
+        notify_now(broker, group);
+    } else {
+        broker.notices.add(group);
+    }
+}
+
+/// Tells the groups that were collected, when a round is due.
+pub(crate) fn notify_collected(broker: &Broker, now_ms: i64) {
+    if !broker.config.real_time_notify_consumer_change {
+        for group in broker.notices.due(now_ms) {
+            notify_now(broker, &group);
+        }
+    }
+}
+
+fn notify_now(broker: &Broker, group: &str) {
     let wanted = broker.config.notify_consumer_ids_changed_enable
         && broker
             .groups
@@ -118,6 +144,7 @@ pub(crate) fn unregister_client(broker: &Broker, request: &Request<'_>) -> Outco
         if let Some(group) = leaving.consumer_group
             && broker.clients.unregister_consumer(group, session)
         {
+            left(broker, group, request.now_ms);
             notify_group(broker, group);
         }
         Ok(success())
@@ -126,20 +153,47 @@ pub(crate) fn unregister_client(broker: &Broker, request: &Request<'_>) -> Outco
 
 /// A connection is gone: its clients leave their groups.
 pub(crate) fn closed(broker: &Broker, session: &Arc<Session>) {
+    let now_ms = broker.clock.now_ms();
     for group in broker.clients.remove_session(session.id()) {
+        left(broker, &group, now_ms);
         notify_group(broker, &group);
     }
 }
 
+/// A connection was silent for too long: it is closed. Unlike those who leave, its groups are not told.
+pub(crate) fn expired(broker: &Broker, session: &Arc<Session>, now_ms: i64) {
+    for group in broker.clients.remove_session(session.id()) {
+        left(broker, &group, now_ms);
+    }
+    session.close();
+}
+
+/// A group lost a member: with the last one its filters die.
+fn left(broker: &Broker, group: &str, now_ms: i64) {
+    if !broker.clients.group_known(group) {
+        broker.filters.unregister(group, now_ms);
+    }
+}
+
 /// CHECK_CLIENT_CONFIG: whether a subscription can be served.
-pub(crate) fn check_client_config(_broker: &Broker, request: &Request<'_>) -> Outcome {
+pub(crate) fn check_client_config(broker: &Broker, request: &Request<'_>) -> Outcome {
     answer(|| {
         let wanted: CheckClientRequest = body::decode(&request.command.body)?;
-        match wanted.subscription_data.expression_type.as_str() {
-            "" | "TAG" => Ok(success()),
-            other => Err(Refusal::new(
-                ResponseCode::SYSTEM_ERROR,
-                format!("expressionType is '{other}', this broker supports TAG"),
+        let subscription = &wanted.subscription_data;
+        let kind = &subscription.expression_type;
+        if is_tag(kind) {
+            return Ok(success());
+        }
+        property_filter(broker, kind)
+            .map_err(|remark| Refusal::new(ResponseCode::SYSTEM_ERROR, remark))?;
+        match broker.filters.compile(kind, &subscription.sub_string) {
+            Ok(_) => Ok(success()),
+            Err(error) => Err(Refusal::new(
+                ResponseCode::SUBSCRIPTION_PARSE_FAILED,
+                format!(
+                    "Invalid MessageSelector. '{}': {error}",
+                    subscription.sub_string
+                ),
             )),
         }
     })

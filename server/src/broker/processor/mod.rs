@@ -7,10 +7,12 @@
 pub(super) mod broker_info;
 pub(super) mod client;
 pub(super) mod consumer;
+pub(super) mod consumption;
 pub(super) mod group_admin;
 pub(super) mod offset;
 pub(super) mod pull;
 pub(super) mod query;
+pub(super) mod reset;
 pub(super) mod send;
 pub(super) mod send_back;
 pub(super) mod topic_admin;

@@ -65,7 +65,7 @@ pub(crate) fn update_consumer_offset(broker: &Broker, request: &Request<'_>) -> 
     answer(|| {
         let commit: UpdateConsumerOffsetRequestHeader<'_> = request.command.header()?;
         let (group, topic) = (commit.consumer_group, commit.topic);
-        if broker.groups.find(group, request.now_ms).is_none() {
+        if broker.groups.get(group).is_none() {
             let remark = format!("consumer group '{group}' does not exist");
             return Err(Refusal::new(
                 ResponseCode::SUBSCRIPTION_GROUP_NOT_EXIST,
@@ -86,10 +86,15 @@ pub(crate) fn update_consumer_offset(broker: &Broker, request: &Request<'_>) -> 
         if queue_id < 0 {
             return Err(invalid(format!("queueId is {queue_id}, allowed: from 0")));
         }
-        broker
+        let client = request.session.peer();
+        if broker
             .offsets
-            .commit(request.session.peer(), group, topic, queue_id, offset);
-        Ok(success())
+            .commit(client, group, topic, queue_id, offset)
+        {
+            Ok(success())
+        } else {
+            Ok(success().with_remark("Offset has been previously reset"))
+        }
     })
 }
 

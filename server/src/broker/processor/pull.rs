@@ -5,28 +5,26 @@
 //! without a copy. A pull that finds nothing and may wait is parked in [`super::super::long_poll`] as a [`HeldPull`].
 //! Source: server.md 7, wire.md 6.
 
+mod checks;
+mod filter;
+
 use std::sync::Arc;
 
-use kerolox_protocol::body::heartbeat::{MessageModel, SubscriptionData};
-use kerolox_protocol::body::topic::perm;
+use kerolox_protocol::body::group::SubscriptionGroupConfig;
 use kerolox_protocol::command::ResponseHead;
 use kerolox_protocol::header::pull::{
     PullMessageRequestHeader, PullMessageResponseHeader, pull_flag,
 };
-use kerolox_protocol::{Command, ResponseCode, SerializeType};
+use kerolox_protocol::{ResponseCode, SerializeType};
 
 use super::{malformed, reply};
 use crate::broker::Broker;
+pub(super) use checks::property_filter;
+use checks::{Checked, check};
+use filter::PullFilter;
+
 use crate::net::{Replies, Request, Session};
 use crate::store::{GetResult, GetStatus, QueueHandle};
-
-/// Values of the response field `forbiddenType`.
-mod forbidden {
-    pub(super) const BROKER: i32 = 1;
-    pub(super) const GROUP: i32 = 2;
-    pub(super) const TOPIC: i32 = 3;
-    pub(super) const BROADCASTING: i32 = 4;
-}
 
 /// What a pull reads and how it is answered; plain data, so that it can wait.
 #[derive(Debug)]
@@ -43,9 +41,9 @@ pub(in crate::broker) struct HeldPull {
     pub(in crate::broker) scanned: i64,
     max_messages: usize,
     max_bytes: usize,
-    filter: Option<Arc<SubscriptionData>>,
+    filter: PullFilter,
     topic_sys_flag: i32,
-    group_sys_flag: i32,
+    group: Arc<SubscriptionGroupConfig>,
 }
 
 /// Answers a pull or parks it.
@@ -70,11 +68,11 @@ pub(in crate::broker) fn handle(broker: &Broker, request: &Request<'_>, replies:
     let Checked {
         filter,
         topic_sys_flag,
-        group_sys_flag,
+        group,
     } = checked;
     let may_wait = header.sys_flag & pull_flag::SUSPEND != 0 && !request.command.is_oneway();
     // A pull waits on the queue's handle, so one that may wait makes it.
-    let queue = if may_wait {
+    let queue = if may_wait || broker.offsets.has_resets() {
         broker.store.queue(header.topic, header.queue_id).ok()
     } else {
         broker.store.find_queue(header.topic, header.queue_id)
@@ -87,7 +85,7 @@ pub(in crate::broker) fn handle(broker: &Broker, request: &Request<'_>, replies:
         };
         let fields = PullMessageResponseHeader {
             topic_sys_flag: Some(topic_sys_flag),
-            group_sys_flag: Some(group_sys_flag),
+            group_sys_flag: Some(group.group_sys_flag),
             ..PullMessageResponseHeader::default()
         };
         let answer = reply(code, GetStatus::NoMatchedLogicQueue.name()).with_header(&fields);
@@ -112,13 +110,13 @@ pub(in crate::broker) fn handle(broker: &Broker, request: &Request<'_>, replies:
         ),
         filter,
         topic_sys_flag,
-        group_sys_flag,
+        group,
     };
     let result = pull.read(broker);
     if may_wait && pull.can_wait(&result) {
         broker.long_poll.park(broker, pull);
     } else if !request.command.is_oneway() {
-        pull.answer(result, replies);
+        pull.answer(broker, result, replies);
     }
 }
 
@@ -141,148 +139,26 @@ fn hold_ms(broker: &Broker, wanted: i64) -> i64 {
 /// Longest hold of a pull; clients give up after 30 s by default.
 const MAX_HOLD_MS: i64 = 60_000;
 
-struct Checked {
-    filter: Option<Arc<SubscriptionData>>,
-    topic_sys_flag: i32,
-    group_sys_flag: i32,
-}
-
-/// The checks of server.md 7.1, in their order.
-fn check(
-    broker: &Broker,
-    request: &Request<'_>,
-    header: &PullMessageRequestHeader<'_>,
-) -> Result<Checked, Box<Command>> {
-    let forbid = |kind: i32, remark: String| {
-        let fields = PullMessageResponseHeader {
-            forbidden_type: Some(kind),
-            ..Default::default()
-        };
-        Box::new(reply(ResponseCode::NO_PERMISSION, remark).with_header(&fields))
-    };
-    let refuse = |code, remark: String| Box::new(reply(code, remark));
-    let (group, topic) = (header.consumer_group, header.topic);
-    if !perm::is_readable(broker.config.broker_permission) {
-        let remark = format!(
-            "the broker[{}] pulling message is forbidden",
-            broker.store_host
-        );
-        return Err(forbid(forbidden::BROKER, remark));
-    }
-    let Some(group_config) = broker.groups.find(group, request.now_ms) else {
-        let remark = format!("subscription group [{group}] does not exist");
-        return Err(refuse(ResponseCode::SUBSCRIPTION_GROUP_NOT_EXIST, remark));
-    };
-    if !group_config.consume_enable {
-        let remark = format!("subscription group no permission, {group}");
-        return Err(forbid(forbidden::GROUP, remark));
-    }
-    let Some(topic_config) = broker.topics.get(topic) else {
-        let remark = format!("topic[{topic}] not exist, apply first please!");
-        return Err(refuse(ResponseCode::TOPIC_NOT_EXIST, remark));
-    };
-    if !perm::is_readable(topic_config.perm) {
-        let remark = format!("the topic[{topic}] pulling message is forbidden");
-        return Err(forbid(forbidden::TOPIC, remark));
-    }
-    let queues = topic_config.read_queue_nums;
-    if !(0..queues).contains(&header.queue_id) {
-        let remark = format!(
-            "queueId[{}] is illegal, topic:[{topic}] topicConfig.readQueueNums:[{queues}] consumer:[{}]",
-            header.queue_id,
-            request.session.peer_text()
-        );
-        return Err(refuse(ResponseCode::INVALID_PARAMETER, remark));
-    }
-    let filter = if header.sys_flag & pull_flag::SUBSCRIPTION != 0 {
-        let expression = header.subscription.unwrap_or("*");
-        check_type(header.expression_type)?;
-        Arc::new(SubscriptionData::tags(
-            topic,
-            expression,
-            header.sub_version,
-        ))
-    } else {
-        registered(broker, header, &forbid)?
-    };
-    check_type(Some(&filter.expression_type))?;
-    Ok(Checked {
-        filter: Some(filter).filter(|filter| !filter.code_set.is_empty()),
-        topic_sys_flag: topic_config.topic_sys_flag,
-        group_sys_flag: group_config.group_sys_flag,
-    })
-}
-
-/// The subscription of the group's heartbeats.
-fn registered(
-    broker: &Broker,
-    header: &PullMessageRequestHeader<'_>,
-    forbid: &dyn Fn(i32, String) -> Box<Command>,
-) -> Result<Arc<SubscriptionData>, Box<Command>> {
-    let (group, topic) = (header.consumer_group, header.topic);
-    if !broker.clients.group_known(group) {
-        let remark =
-            format!("the consumer's group info not exist, group: {group}; send a heartbeat first");
-        return Err(Box::new(reply(
-            ResponseCode::SUBSCRIPTION_NOT_EXIST,
-            remark,
-        )));
-    }
-    let broadcasting = broker.clients.message_model(group) == Some(MessageModel::Broadcasting);
-    let allowed = broker
-        .groups
-        .get(group)
-        .is_none_or(|group| group.consume_broadcast_enable);
-    if broadcasting && !allowed {
-        let remark = format!("the consumer group[{group}] can not consume by broadcast way");
-        return Err(forbid(forbidden::BROADCASTING, remark));
-    }
-    let Some(subscription) = broker.clients.subscription(group, topic) else {
-        let remark =
-            format!("the consumer's subscription not exist, group: {group}, topic: {topic}");
-        return Err(Box::new(reply(
-            ResponseCode::SUBSCRIPTION_NOT_EXIST,
-            remark,
-        )));
-    };
-    if subscription.sub_version < header.sub_version {
-        let remark = format!(
-            "the consumer's subscription is not latest: the broker has version {}, the pull {}",
-            subscription.sub_version, header.sub_version
-        );
-        return Err(Box::new(reply(
-            ResponseCode::SUBSCRIPTION_NOT_LATEST,
-            remark,
-        )));
-    }
-    Ok(subscription)
-}
-
-fn check_type(expression_type: Option<&str>) -> Result<(), Box<Command>> {
-    match expression_type {
-        None | Some("" | "TAG") => Ok(()),
-        Some(other) => Err(Box::new(reply(
-            ResponseCode::SYSTEM_ERROR,
-            format!("The broker does not support consumer to filter message by {other}"),
-        ))),
-    }
-}
-
 impl HeldPull {
-    /// Reads from where the last look ended.
+    /// Reads from where the last look ended. A reset of the group's offset comes before everything else, once.
     pub(in crate::broker) fn read(&self, broker: &Broker) -> GetResult {
-        let mut matches = |code| {
-            self.filter
-                .as_ref()
-                .is_none_or(|filter| filter.matches_tags_code(code))
-        };
-        broker.store.get_from(
-            &self.queue,
-            self.scanned,
-            self.max_messages,
-            self.max_bytes,
-            &mut matches,
-        )
+        let (group, topic) = (&self.group.group_name, self.queue.topic());
+        if let Some(offset) = broker
+            .offsets
+            .take_reset(group, topic, self.queue.queue_id())
+        {
+            let (min, max) = (self.queue.min_offset(), self.queue.max_offset());
+            return GetResult::empty(GetStatus::OffsetReset, offset, min, max);
+        }
+        self.filter.with(broker, group, topic, |filter| {
+            broker.store.get_filtered(
+                &self.queue,
+                self.scanned,
+                self.max_messages,
+                self.max_bytes,
+                filter,
+            )
+        })
     }
 
     /// Whether there is simply nothing yet.
@@ -295,7 +171,7 @@ impl HeldPull {
     }
 
     /// Writes the answer.
-    pub(in crate::broker) fn answer(&self, result: GetResult, out: &mut Replies) {
+    pub(in crate::broker) fn answer(&self, broker: &Broker, result: GetResult, out: &mut Replies) {
         let code = match result.status {
             GetStatus::Found => ResponseCode::SUCCESS,
             // Messages were looked at in vain while the pull waited: the client need not see them again.
@@ -312,7 +188,7 @@ impl HeldPull {
             | GetStatus::NoMessageInQueue
             | GetStatus::OffsetFoundNull
             | GetStatus::OffsetOverflowOne => ResponseCode::PULL_NOT_FOUND,
-            GetStatus::OffsetOverflowBadly | GetStatus::OffsetTooSmall => {
+            GetStatus::OffsetOverflowBadly | GetStatus::OffsetTooSmall | GetStatus::OffsetReset => {
                 ResponseCode::PULL_OFFSET_MOVED
             }
         };
@@ -323,18 +199,36 @@ impl HeldPull {
             remark: Some(result.status.name()),
         };
         let header = PullMessageResponseHeader {
-            suggest_which_broker_id: 0,
+            suggest_which_broker_id: self.suggested_broker(broker, &result),
             next_begin_offset: result.next_offset,
             min_offset: result.min_offset,
             max_offset: result.max_offset,
             offset_delta: None,
             topic_sys_flag: Some(self.topic_sys_flag),
-            group_sys_flag: Some(self.group_sys_flag),
+            group_sys_flag: Some(self.group.group_sys_flag),
             forbidden_type: None,
         };
         out.response(&head, &header, result.bytes);
         for slice in result.slices {
             out.body(slice);
+        }
+        let group = &self.group.group_name;
+        broker.offsets.pulled(
+            group,
+            self.queue.topic(),
+            self.queue.queue_id(),
+            result.next_offset,
+        );
+    }
+
+    /// Where the client should read next.
+    fn suggested_broker(&self, broker: &Broker, result: &GetResult) -> i64 {
+        if !broker.config.slave_read_enable {
+            0
+        } else if result.is_behind {
+            self.group.which_broker_when_consume_slowly
+        } else {
+            self.group.broker_id
         }
     }
 }

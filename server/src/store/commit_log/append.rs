@@ -171,10 +171,11 @@ impl CommitLog {
                         TagsCode::DeliverAfterMs(delay) => timestamp.saturating_add(delay),
                     };
                     let tags_code = queue.ext.as_ref().map_or(tags_code, |ext| {
-                        ext.put(ExtUnit {
+                        let unit = ExtUnit {
                             tags_code,
                             store_timestamp: timestamp,
-                        })
+                        };
+                        ext.put(unit, entry.bits.as_deref().unwrap_or_default())
                     });
                     writer.put(
                         &queue.files,

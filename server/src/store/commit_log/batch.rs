@@ -7,7 +7,7 @@ use std::sync::Arc;
 use kerolox_protocol::message::{EncodeError, RecordFields, name, properties, record, sys_flag};
 
 use crate::store::consume_queue::QueueHandle;
-use crate::store::{AppendError, StoreError};
+use crate::store::{AppendError, BitSource, StoreError};
 
 /// A record may be this much larger than the longest body (store.md 5.1, line 17).
 const RECORD_MARGIN: usize = 64 * 1024;
@@ -40,6 +40,8 @@ pub(crate) struct Entry {
     /// Index into the batch's queues.
     pub(crate) queue: usize,
     pub(crate) tags_code: TagsCode,
+    /// For the queue's extension.
+    pub(crate) bits: Option<Box<[u8]>>,
     /// Whether the record gets a unit and a queue offset.
     pub(crate) is_queued: bool,
     /// On the first entry of a group: how many entries it has. 1 outside groups.
@@ -69,10 +71,11 @@ pub struct AppendBatch {
     pub(crate) store_timestamp: i64,
     /// First entry of the open group.
     group: Option<usize>,
+    bit_source: Option<Arc<dyn BitSource>>,
 }
 
 impl AppendBatch {
-    pub(crate) fn new(limits: Limits) -> Self {
+    pub(crate) fn new(limits: Limits, bit_source: Option<Arc<dyn BitSource>>) -> Self {
         Self {
             limits,
             arena: Vec::new(),
@@ -82,6 +85,7 @@ impl AppendBatch {
             arrivals: Vec::new(),
             store_timestamp: 0,
             group: None,
+            bit_source,
         }
     }
 
@@ -182,6 +186,10 @@ impl AppendBatch {
             size: record_size,
             queue: self.queues.len() - 1,
             tags_code,
+            bits: self
+                .bit_source
+                .as_ref()
+                .and_then(|source| source.bits(fields.topic, fields.properties)),
             is_queued: sys_flag::is_queued(fields.sys_flag),
             group_len: 1,
         });

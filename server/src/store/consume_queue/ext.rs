@@ -16,8 +16,10 @@
 use std::io;
 
 use parking_lot::Mutex;
+use smallvec::SmallVec;
 
 use crate::store::disk::SegmentWriter;
+use crate::store::message_filter::StoredBits;
 use crate::store::segments::SegmentFiles;
 
 /// Size of a unit without bitmap.
@@ -39,11 +41,18 @@ pub(crate) struct ExtUnit {
 }
 
 impl ExtUnit {
-    fn encode(self) -> [u8; UNIT_LEN] {
-        let mut bytes = [0; UNIT_LEN];
-        bytes[0..2].copy_from_slice(&(UNIT_LEN as i16).to_be_bytes());
-        bytes[2..10].copy_from_slice(&self.tags_code.to_be_bytes());
-        bytes[10..18].copy_from_slice(&self.store_timestamp.to_be_bytes());
+    /// The unit with the bits behind it; too many are left out.
+    fn encode(self, bits: &[u8]) -> SmallVec<[u8; 64]> {
+        let (size, bits_len, bits) = match i16::try_from(bits.len()) {
+            Ok(len) if len <= i16::MAX - UNIT_LEN as i16 => (UNIT_LEN as i16 + len, len, bits),
+            _ => (UNIT_LEN as i16, 0, &[][..]),
+        };
+        let mut bytes = SmallVec::new();
+        bytes.extend_from_slice(&size.to_be_bytes());
+        bytes.extend_from_slice(&self.tags_code.to_be_bytes());
+        bytes.extend_from_slice(&self.store_timestamp.to_be_bytes());
+        bytes.extend_from_slice(&bits_len.to_be_bytes());
+        bytes.extend_from_slice(bits);
         bytes
     }
 
@@ -102,12 +111,12 @@ impl QueueExt {
         }
     }
 
-    /// Writes a unit and returns its address; the tags code itself if that is not possible or not wanted.
-    pub(crate) fn put(&self, unit: ExtUnit) -> i64 {
+    /// Writes a unit with its bits and returns its address; the tags code itself if that is not possible or not wanted.
+    pub(crate) fn put(&self, unit: ExtUnit, bits: &[u8]) -> i64 {
         if !self.is_enabled {
             return unit.tags_code;
         }
-        match self.try_put(&mut self.tail.lock(), unit) {
+        match self.try_put(&mut self.tail.lock(), &unit.encode(bits)) {
             Ok(byte) => i64::MIN.wrapping_add_unsigned(byte),
             Err(error) => {
                 tracing::warn!(%error, dir = %self.files.dir().display(), "a consume queue extension can not be written");
@@ -116,34 +125,39 @@ impl QueueExt {
         }
     }
 
-    fn try_put(&self, tail: &mut Tail, unit: ExtUnit) -> io::Result<u64> {
+    fn try_put(&self, tail: &mut Tail, unit: &[u8]) -> io::Result<u64> {
         let len = self.files.segment_len();
+        let unit_len = unit.len() as u64;
+        if unit_len + END_LEN > len {
+            return Err(io::ErrorKind::InvalidInput.into());
+        }
         let mut at = match tail.end {
             Some(end) => end,
             None => self.find_end()?,
         };
         let base = self.files.base_of(at);
-        if at - base + UNIT_LEN as u64 + END_LEN > len {
-            let writer = self.writer(tail, base, at)?;
+        if at - base + unit_len + END_LEN > len {
+            let writer = self.writer(tail, base, at, END_LEN)?;
             writer.write(at - base, &(-1_i16).to_be_bytes())?;
             writer.publish(len);
             at = base + len;
         }
         let base = self.files.base_of(at);
-        let writer = self.writer(tail, base, at)?;
+        let writer = self.writer(tail, base, at, unit_len)?;
         let place = at - base;
-        writer.write(place, &unit.encode())?;
-        writer.publish(place + UNIT_LEN as u64);
-        tail.end = Some(at + UNIT_LEN as u64);
+        writer.write(place, unit)?;
+        writer.publish(place + unit_len);
+        tail.end = Some(at + unit_len);
         Ok(at)
     }
 
-    /// The writer of the segment at `base`, with space for one unit at `at`.
+    /// The writer of the segment at `base`, with space for `len` bytes at `at`.
     fn writer<'t>(
         &self,
         tail: &'t mut Tail,
         base: u64,
         at: u64,
+        len: u64,
     ) -> io::Result<&'t mut Box<dyn SegmentWriter>> {
         let open = match tail.open.take() {
             Some((open, writer)) if open == base => writer,
@@ -159,7 +173,7 @@ impl QueueExt {
                 }
             }
         };
-        let needed = (at - base + UNIT_LEN as u64).min(self.files.segment_len());
+        let needed = (at - base + len).min(self.files.segment_len());
         if needed > tail.reserved {
             let end = (needed + RESERVE_STEP).min(self.files.segment_len());
             open.segment().reserve(tail.reserved, end)?;
@@ -194,6 +208,18 @@ impl QueueExt {
         let (base, segment) = self.files.segment(at).ok()??;
         let bytes = segment.view(at - base, UNIT_LEN)?;
         ExtUnit::decode(&bytes).map(|(unit, _)| unit)
+    }
+
+    /// What the unit at an address holds for filters.
+    pub(crate) fn stored_bits(&self, address: i64) -> Option<StoredBits> {
+        let at = byte_of(address);
+        let (base, segment) = self.files.segment(at).ok()??;
+        let (unit, size) = ExtUnit::decode(&segment.view(at - base, UNIT_LEN)?)?;
+        let bytes = segment.view(at - base, usize::try_from(size).ok()?)?;
+        Some(StoredBits {
+            store_timestamp: unit.store_timestamp,
+            bits: SmallVec::from_slice(bytes.get(UNIT_LEN..)?),
+        })
     }
 
     /// Makes all units durable.
@@ -259,10 +285,15 @@ mod tests {
             tags_code: 65,
             store_timestamp: 3,
         };
-        let bytes = unit.encode();
+        let bytes = unit.encode(&[]);
         assert_eq!(bytes[..2], [0, 20]);
         assert_eq!((bytes[9], bytes[17], bytes[19]), (65, 3, 0));
         assert_eq!(ExtUnit::decode(&bytes), Some((unit, 20)));
+        let with_bits = unit.encode(&[7; 14]);
+        assert_eq!((with_bits[1], with_bits[19], with_bits[20]), (34, 14, 7));
+        assert_eq!(ExtUnit::decode(&with_bits[..20]), Some((unit, 34)));
+        let too_many = unit.encode(&[7; 32_748]);
+        assert_eq!(ExtUnit::decode(&too_many), Some((unit, 20)));
         assert_eq!(ExtUnit::decode(&[0; 20]), None);
         assert_eq!(ExtUnit::decode(&bytes[..19]), None);
     }

@@ -19,6 +19,7 @@ use std::sync::{Arc, Weak};
 use parking_lot::Mutex;
 
 use super::disk::Segment;
+use super::message_filter::StoredBits;
 use super::sabotage::{self, Sabotage};
 use super::segments::SegmentFiles;
 
@@ -282,6 +283,14 @@ impl QueueHandle {
         }
         let ext = self.ext.as_ref()?.resolve(unit.tags_code)?;
         Some(ext.tags_code)
+    }
+
+    /// What the extension holds for filters; `None` if there is none or it can not be read.
+    pub(crate) fn stored_bits(&self, unit: &Unit) -> Option<StoredBits> {
+        if !is_address(unit.tags_code) {
+            return None;
+        }
+        self.ext.as_ref()?.stored_bits(unit.tags_code)
     }
 
     /// Syncs units if at least `least_bytes` are not yet on disk; returns whether everything is on disk now.
