@@ -7,6 +7,7 @@ use std::collections::{BTreeMap, HashMap};
 use std::io;
 use std::path::Path;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use kerolox_protocol::body::group::{SubscriptionGroupConfig, SubscriptionGroupTable};
 use kerolox_protocol::body::topic::DataVersion;
@@ -36,8 +37,8 @@ pub struct GroupTable {
     /// Not used here, kept for whoever reads the file next.
     forbidden: BTreeMap<String, BTreeMap<String, i32>>,
     version: Mutex<DataVersion>,
-    auto_create: bool,
-    auto_create_system: bool,
+    auto_create: AtomicBool,
+    auto_create_system: AtomicBool,
     file: TableFile,
 }
 
@@ -71,8 +72,8 @@ impl GroupTable {
             groups: RwLock::new(groups),
             forbidden: table.forbidden_table,
             version: Mutex::new(version),
-            auto_create: config.auto_create_subscription_group,
-            auto_create_system: config.enable_create_sys_group,
+            auto_create: AtomicBool::new(config.auto_create_subscription_group),
+            auto_create_system: AtomicBool::new(config.enable_create_sys_group),
             file,
         })
     }
@@ -82,7 +83,8 @@ impl GroupTable {
         if let Some(config) = self.get(group) {
             return Some(config);
         }
-        let allowed = self.auto_create || (self.auto_create_system && name::is_system_group(group));
+        let allowed = self.auto_create.load(Ordering::Relaxed)
+            || (self.auto_create_system.load(Ordering::Relaxed) && name::is_system_group(group));
         if !allowed || name::check_group_on_broker(group).is_err() {
             return None;
         }
@@ -95,6 +97,13 @@ impl GroupTable {
         drop(groups);
         self.changed(now_ms);
         Some(config)
+    }
+
+    /// Whether groups, and those of the system, come into being with their first member, from now on.
+    pub fn set_auto_create(&self, groups: bool, system_groups: bool) {
+        self.auto_create.store(groups, Ordering::Relaxed);
+        self.auto_create_system
+            .store(system_groups, Ordering::Relaxed);
     }
 
     /// The settings of a group if it exists.

@@ -58,7 +58,7 @@ use recovery::Recovery;
 use sabotage::Sabotage;
 use segments::SegmentFiles;
 
-pub use cleaner::{Consumed, ConsumedOf};
+pub use cleaner::{Consumed, ConsumedOf, Retention};
 pub use commit_log::{AppendBatch, AppendOutcome, Appended};
 pub use consume_queue::QueueHandle;
 pub use error::{AppendError, StoreError};
@@ -183,7 +183,7 @@ impl MessageStore {
         let now_ms = clock.now_ms();
         let store = Self {
             background: Background::new(last_checkpoint.to_go_on(now_ms), &recovered, now_ms),
-            cleaner: Mutex::new(Cleaner::new(now_ms)),
+            cleaner: Mutex::new(Cleaner::new(&options, now_ms)),
             flushed: Default::default(),
             recovered_end: walked.end.cast_signed(),
             resident_bytes: i64::try_from(resident).unwrap_or(i64::MAX),
