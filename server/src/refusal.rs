@@ -5,6 +5,7 @@ use kerolox_protocol::body::BodyError;
 use kerolox_protocol::header::HeaderError;
 use kerolox_protocol::{Command, ResponseCode};
 
+use crate::config::ChangeError;
 use crate::net::Outcome;
 
 /// A request that is answered with an error code.
@@ -39,6 +40,15 @@ impl From<BodyError> for Refusal {
     fn from(error: BodyError) -> Self {
         Self::new(ResponseCode::SYSTEM_ERROR, error.to_string())
     }
+}
+
+/// Settings that can not be changed over the network.
+pub(crate) fn refuse_change(error: ChangeError) -> Refusal {
+    let code = match error.is_forbidden() {
+        true => ResponseCode::NO_PERMISSION,
+        false => ResponseCode::SYSTEM_ERROR,
+    };
+    Refusal::new(code, error.to_string())
 }
 
 /// A success without fields and body.

@@ -138,6 +138,7 @@ fn dispatch(broker: &Broker, code: RequestCode, request: &Request<'_>) -> Outcom
         }
 
         RequestCode::GET_BROKER_CONFIG => broker_info::get_broker_config(broker, request),
+        RequestCode::UPDATE_BROKER_CONFIG => broker_info::update_broker_config(broker, request),
         RequestCode::GET_BROKER_RUNTIME_INFO => {
             broker_info::get_broker_runtime_info(broker, request)
         }

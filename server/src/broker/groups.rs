@@ -38,8 +38,8 @@ pub struct GroupTable {
     forbidden: RwLock<BTreeMap<String, BTreeMap<String, i32>>>,
     has_forbidden: AtomicBool,
     version: Mutex<DataVersion>,
-    auto_create: bool,
-    auto_create_system: bool,
+    auto_create: AtomicBool,
+    auto_create_system: AtomicBool,
     file: TableFile,
 }
 
@@ -74,8 +74,8 @@ impl GroupTable {
             has_forbidden: AtomicBool::new(!table.forbidden_table.is_empty()),
             forbidden: RwLock::new(table.forbidden_table),
             version: Mutex::new(version),
-            auto_create: config.auto_create_subscription_group,
-            auto_create_system: config.enable_create_sys_group,
+            auto_create: AtomicBool::new(config.auto_create_subscription_group),
+            auto_create_system: AtomicBool::new(config.enable_create_sys_group),
             file,
         })
     }
@@ -85,7 +85,8 @@ impl GroupTable {
         if let Some(config) = self.get(group) {
             return Some(config);
         }
-        let allowed = self.auto_create || (self.auto_create_system && name::is_system_group(group));
+        let allowed = self.auto_create.load(Ordering::Relaxed)
+            || (self.auto_create_system.load(Ordering::Relaxed) && name::is_system_group(group));
         if !allowed || name::check_group_on_broker(group).is_err() {
             return None;
         }
@@ -98,6 +99,13 @@ impl GroupTable {
         drop(groups);
         self.changed(now_ms);
         Some(config)
+    }
+
+    /// Whether groups, and those of the system, come into being with their first member, from now on.
+    pub fn set_auto_create(&self, groups: bool, system_groups: bool) {
+        self.auto_create.store(groups, Ordering::Relaxed);
+        self.auto_create_system
+            .store(system_groups, Ordering::Relaxed);
     }
 
     /// The settings of a group if it exists.

@@ -15,6 +15,7 @@ mod long_poll;
 mod processor;
 mod rates;
 mod schedule;
+mod settings;
 mod unique_ids;
 
 pub mod clients;
@@ -31,7 +32,7 @@ use std::sync::Arc;
 
 use parking_lot::Mutex;
 
-use crate::config::BrokerConfig;
+use crate::config::{BrokerConfig, Managed};
 use crate::store::clock::Clock;
 use crate::store::disk::Disk;
 use crate::store::{FlushReport, MessageStore, QueueHandle, RecoveryReport, StoreError};
@@ -69,7 +70,7 @@ pub enum OpenError {
 
 /// A broker. All methods can be called from any thread.
 pub struct Broker {
-    pub(crate) config: BrokerConfig,
+    pub(crate) config: Managed<BrokerConfig>,
     pub(crate) store: Arc<MessageStore>,
     pub(crate) clock: Arc<dyn Clock>,
     /// Address that clients use, written into every record.
@@ -128,7 +129,7 @@ impl Broker {
             let filters = Arc::clone(&filters);
             store.calculate_bits(filters);
         }
-        let schedule = DelaySchedule::open(&config, &directory, disk, now_ms);
+        let schedule = DelaySchedule::open(&config, &directory, Arc::clone(&disk), now_ms);
         topics.adopt(&store.topics(), now_ms);
         let broker = Self {
             stamp: processor::send::stamp(&config),
@@ -148,7 +149,13 @@ impl Broker {
             schedule,
             unique_ids: UniqueIds::new(store_host.ip()),
             batches: Mutex::new(Vec::new()),
-            config,
+            config: Managed::new(
+                config.clone(),
+                disk,
+                config.broker_config_path.clone(),
+                &config.black_list(),
+                now_ms,
+            ),
         };
         let broker = Arc::new(broker);
         broker.report_consumption();
@@ -160,7 +167,7 @@ impl Broker {
         &self.store
     }
 
-    /// The configuration.
+    /// The configuration that is in effect.
     pub fn config(&self) -> &BrokerConfig {
         &self.config
     }

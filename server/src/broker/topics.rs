@@ -10,6 +10,7 @@ use std::collections::{HashMap, HashSet};
 use std::io;
 use std::path::Path;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use kerolox_protocol::body::topic::{DataVersion, TopicConfig, TopicConfigTable, perm};
 use kerolox_protocol::message::name;
@@ -28,7 +29,7 @@ pub struct TopicTable {
     version: Mutex<DataVersion>,
     system: HashSet<String>,
     origin: Origin,
-    auto_create: bool,
+    auto_create: AtomicBool,
     file: TableFile,
     changes: Arc<TopicChanges>,
 }
@@ -66,7 +67,7 @@ impl TopicTable {
             version: Mutex::new(version),
             system,
             origin,
-            auto_create: config.auto_create_topic_enable,
+            auto_create: AtomicBool::new(config.auto_create_topic_enable),
             file,
             changes: Arc::new(TopicChanges::default()),
         })
@@ -140,15 +141,15 @@ impl TopicTable {
     ) -> Result<TopicConfig, String> {
         let refused =
             |why: String| format!("topic '{topic}' does not exist and is not created: {why}");
+        let auto_create = self.auto_create.load(Ordering::Relaxed);
         let Some(pattern) = self.get(default_topic) else {
             return Err(refused(format!(
-                "the default topic '{default_topic}' does not exist (autoCreateTopicEnable={})",
-                self.auto_create
+                "the default topic '{default_topic}' does not exist (autoCreateTopicEnable={auto_create})"
             )));
         };
         // A left-over of a time with automatic creation counts for nothing.
         let inherits = perm::is_inherited(pattern.perm)
-            && (self.auto_create || default_topic != name::AUTO_CREATE_TOPIC);
+            && (auto_create || default_topic != name::AUTO_CREATE_TOPIC);
         if !inherits {
             return Err(refused(format!(
                 "the default topic '{default_topic}' has permission {} without 'X' (inherit)",
@@ -239,6 +240,18 @@ impl TopicTable {
             })
             .collect();
         self.update(changed, now_ms);
+    }
+
+    /// Whether topics come into being with their first message, from now on.
+    pub fn set_auto_create(&self, enabled: bool) {
+        self.auto_create.store(enabled, Ordering::Relaxed);
+    }
+
+    /// Something that all topics' registrations depend on has changed.
+    pub fn touch(&self, now_ms: i64) {
+        self.version.lock().next(now_ms);
+        self.save();
+        self.changes.add_full();
     }
 
     fn changed(&self, configs: impl IntoIterator<Item = Arc<TopicConfig>>, now_ms: i64) {

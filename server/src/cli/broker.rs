@@ -6,12 +6,13 @@ use std::path::PathBuf;
 use anyhow::Result;
 use tracing_subscriber::filter::LevelFilter;
 
-use super::{log, say, stop_signal};
+use super::{log, print_settings, say, stop_signal};
 use crate::config::{BrokerConfig, Settings, loopback_remark};
 use crate::embedded::{RunningBroker, runtime};
 
 /// Settings that `-m` prints.
 const IMPORTANT: &[&str] = &[
+    "autoCreateSubscriptionGroup",
     "autoCreateTopicEnable",
     "bindAddress",
     "brokerClusterName",
@@ -19,14 +20,31 @@ const IMPORTANT: &[&str] = &[
     "brokerIP1",
     "brokerName",
     "brokerRole",
+    "cleanFileForciblyEnable",
+    "commitIntervalCommitLog",
+    "deleteFileBatchMax",
     "deleteWhen",
     "fileReservedTime",
+    "flushCommitLogTimed",
     "flushDiskType",
+    "flushIntervalCommitLog",
     "listenPort",
     "maxMessageSize",
+    "maxTransferBytesOnMessageInMemory",
+    "maxTransferCountOnMessageInMemory",
+    "messageIndexEnable",
+    "msgTraceTopicName",
     "namesrvAddr",
+    "rejectTransactionMessage",
     "storePathCommitLog",
     "storePathRootDir",
+    "traceTopicEnable",
+    "transactionCheckInterval",
+    "transactionCheckMax",
+    "transactionTimeOut",
+    "transientStorePoolEnable",
+    "wakeCommitWhenPutMessage",
+    "wakeFlushWhenPutMessage",
 ];
 
 /// Arguments of a broker.
@@ -57,17 +75,16 @@ pub fn run(args: &Args) -> Result<()> {
         Some(file) => config.apply_file(file)?,
         None => Vec::new(),
     };
+    if args.config_file.is_some() {
+        config.broker_config_path.clone_from(&args.config_file);
+    }
     if let Some(addresses) = &args.namesrv_addr {
         config.set("namesrvAddr", addresses.trim())?;
     }
     config.check()?;
     if args.print_config || args.print_important {
-        for (key, value) in config.entries() {
-            if args.print_config || IMPORTANT.contains(&key) {
-                say(&format!("{key}={value}"))?;
-            }
-        }
-        return Ok(());
+        let only = (!args.print_config).then_some(IMPORTANT);
+        return Ok(print_settings(&config, only)?);
     }
     remarks.extend(loopback_remark(config.bind_address, "broker"));
     runtime(2)?.block_on(async {

@@ -15,6 +15,8 @@ use tracing_subscriber::filter::{LevelFilter, Targets};
 use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::util::SubscriberInitExt;
 
+use crate::config::Settings;
+
 /// Runs a program: its error becomes one line on standard error and a failing exit code.
 pub fn run(program: impl FnOnce() -> anyhow::Result<()>) -> ExitCode {
     match program() {
@@ -65,6 +67,16 @@ fn say(line: &str) -> std::io::Result<()> {
     let mut out = std::io::stdout().lock();
     writeln!(out, "{line}")?;
     out.flush()
+}
+
+/// Prints settings as the reference does: `key=value` lines, nothing after `=` where a key is not set.
+fn print_settings(settings: &impl Settings, only: Option<&[&str]>) -> std::io::Result<()> {
+    for (key, value) in settings.all() {
+        if only.is_none_or(|only| only.contains(&key)) {
+            say(&format!("{key}={}", value.unwrap_or_default()))?;
+        }
+    }
+    Ok(())
 }
 
 /// Waits for SIGTERM or SIGINT.

@@ -6,9 +6,19 @@ use std::path::PathBuf;
 use anyhow::Result;
 use tracing_subscriber::filter::LevelFilter;
 
-use super::{log, say, stop_signal};
+use super::{log, print_settings, say, stop_signal};
 use crate::config::{NamesrvConfig, Settings, loopback_remark};
 use crate::embedded::{RunningNamesrv, runtime};
+
+/// Settings that `-m` prints.
+const IMPORTANT: &[&str] = &[
+    "bindAddress",
+    "configStorePath",
+    "kvConfigPath",
+    "listenPort",
+    "orderMessageEnable",
+    "supportActingMaster",
+];
 
 /// Arguments of a name server.
 #[derive(Clone, Debug, clap::Args)]
@@ -19,6 +29,9 @@ pub struct Args {
     /// Print all settings and end.
     #[arg(short = 'p', long = "printConfigItem")]
     pub print_config: bool,
+    /// Print the important settings and end.
+    #[arg(short = 'm', long = "printImportantConfig")]
+    pub print_important: bool,
     /// Name servers; taken for compatibility, a name server needs none.
     #[arg(short = 'n', long = "namesrvAddr", value_name = "ADDRESSES")]
     pub namesrv_addr: Option<String>,
@@ -35,11 +48,13 @@ pub fn run(args: &Args) -> Result<()> {
         Some(file) => config.apply_file(file)?,
         None => Vec::new(),
     };
-    if args.print_config {
-        for (key, value) in config.entries() {
-            say(&format!("{key}={value}"))?;
-        }
-        return Ok(());
+    if args.config_file.is_some() {
+        config.config_store_path.clone_from(&args.config_file);
+    }
+    config.check()?;
+    if args.print_config || args.print_important {
+        let only = (!args.print_config).then_some(IMPORTANT);
+        return Ok(print_settings(&config, only)?);
     }
     remarks.extend(loopback_remark(config.bind_address, "name server"));
     runtime(2)?.block_on(async {

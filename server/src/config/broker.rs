@@ -17,36 +17,49 @@ keys! {
     /// Settings of a broker.
     pub struct BrokerConfig {
         /// Cluster.
-        "brokerClusterName" broker_cluster_name: String = "DefaultCluster".to_owned(),
+        "brokerClusterName" broker_cluster_name: String = "DefaultCluster".to_owned() => local,
         /// Name of the broker set.
-        "brokerName" broker_name: String = host_name(),
+        "brokerName" broker_name: String = host_name() => local,
         /// 0 is the master.
-        "brokerId" broker_id: i64 = 0,
+        "brokerId" broker_id: i64 = 0 => local,
         /// Part in the set.
-        "brokerRole" broker_role: BrokerRole = BrokerRole::AsyncMaster,
+        "brokerRole" broker_role: BrokerRole = BrokerRole::AsyncMaster => local,
         /// Address that clients are told; by default the one listened on, or a local one.
-        "brokerIP1" broker_ip1: Option<String> = None,
+        "brokerIP1" broker_ip1: Option<String> = None => local,
         /// Bits of what clients may do.
-        "brokerPermission" broker_permission: i32 = 6,
+        "brokerPermission" broker_permission: i32 = 6 => live,
         /// Address to listen on; loopback if nobody chose one.
-        "bindAddress" bind_address: Option<IpAddr> = None,
+        "bindAddress" bind_address: Option<IpAddr> = None => local,
         /// Port to listen on; 0 takes a free one.
-        "listenPort" listen_port: u16 = 10_911,
+        "listenPort" listen_port: u16 = 10_911 => local,
         /// Name servers, `host:port;host:port`.
-        "namesrvAddr" namesrv_addr: String = std::env::var("NAMESRV_ADDR").unwrap_or_default(),
+        "namesrvAddr" namesrv_addr: String = std::env::var("NAMESRV_ADDR").unwrap_or_default() => live,
         /// Milliseconds between two registrations.
-        "registerNameServerPeriod" register_name_server_period: u64 = 30_000,
+        "registerNameServerPeriod" register_name_server_period: u64 = 30_000 => live,
+        /// All topics are registered every time; otherwise only at name servers that have another version of them.
+        "forceRegister" force_register: bool = true => live,
+        /// All topics are registered in parts.
+        "enableSplitRegistration" enable_split_registration: bool = false => live,
+        /// Topics of a part.
+        "splitRegistrationSize" split_registration_size: usize = 800 => live,
+        /// A changed topic is registered alone instead of as an increment of the broker's registration.
+        "enableSingleTopicRegister" enable_single_topic_register: bool = false => live,
         /// Longest registration, milliseconds.
-        "registerBrokerTimeoutMills" register_broker_timeout_mills: u64 = 24_000,
+        "registerBrokerTimeoutMills" register_broker_timeout_mills: u64 = 24_000 => live,
         /// Seconds after which a silent connection is closed.
         "serverChannelMaxIdleTimeSeconds" server_channel_max_idle_time_seconds: u64 = 120,
         /// Milliseconds after which a silent client is forgotten.
         "channelExpiredTimeout" channel_expired_timeout: i64 = 120_000,
 
+        /// The file that these settings were read from and remote changes are written to; set by `-c`.
+        "brokerConfigPath" broker_config_path: Option<PathBuf> = None => local,
+        /// Keys that can not be changed remotely, `;` between them.
+        "configBlackList" config_black_list: String = "configBlackList;brokerConfigPath".to_owned() => local,
+
         /// Directory of the store.
-        "storePathRootDir" store_path_root_dir: PathBuf = default_root(),
+        "storePathRootDir" store_path_root_dir: PathBuf = default_root() => local,
         /// Directory of the commit log; by default in the store.
-        "storePathCommitLog" store_path_commit_log: Option<PathBuf> = None,
+        "storePathCommitLog" store_path_commit_log: Option<PathBuf> = None => local,
         /// Bytes of a commit log file.
         "mappedFileSizeCommitLog" mapped_file_size_commit_log: u64 = 1_073_741_824,
         /// Bytes of a consume queue file.
@@ -88,27 +101,27 @@ keys! {
         /// Milliseconds between two flushes of all consume queues.
         "flushConsumeQueueThoroughInterval" flush_consume_queue_thorough_interval: i64 = 60_000,
         /// Longest wait for a flush before FLUSH_DISK_TIMEOUT, milliseconds.
-        "syncFlushTimeout" sync_flush_timeout: i64 = 5_000,
+        "syncFlushTimeout" sync_flush_timeout: i64 = 5_000 => live,
         /// Hours that messages are kept.
-        "fileReservedTime" file_reserved_time: u64 = 72,
+        "fileReservedTime" file_reserved_time: u64 = 72 => live,
         /// Hours of the day at which expired files are deleted.
-        "deleteWhen" delete_when: DeleteWhen = DeleteWhen("04".to_owned()),
+        "deleteWhen" delete_when: DeleteWhen = DeleteWhen("04".to_owned()) => live,
         /// Percent of the partition from which expired files are deleted at any hour.
-        "diskMaxUsedSpaceRatio" disk_max_used_space_ratio: u64 = 75,
+        "diskMaxUsedSpaceRatio" disk_max_used_space_ratio: u64 = 75 => live,
         /// Percent of the partition from which files are deleted before they expire.
-        "diskSpaceCleanForciblyRatio" disk_space_clean_forcibly_ratio: u64 = 85,
+        "diskSpaceCleanForciblyRatio" disk_space_clean_forcibly_ratio: u64 = 85 => live,
         /// Percent of the partition from which messages are refused.
-        "diskSpaceWarningLevelRatio" disk_space_warning_level_ratio: u64 = 90,
+        "diskSpaceWarningLevelRatio" disk_space_warning_level_ratio: u64 = 90 => live,
         /// Files may be deleted before they expire.
-        "cleanFileForciblyEnable" clean_file_forcibly_enable: bool = true,
+        "cleanFileForciblyEnable" clean_file_forcibly_enable: bool = true => live,
         /// Files may be deleted before they expire even if their messages were not consumed. Not a key of the reference.
-        "cleanUnconsumedForciblyEnable" clean_unconsumed_forcibly_enable: bool = false,
+        "cleanUnconsumedForciblyEnable" clean_unconsumed_forcibly_enable: bool = false => live,
         /// Milliseconds between two looks for expired files.
-        "cleanResourceInterval" clean_resource_interval: i64 = 10_000,
+        "cleanResourceInterval" clean_resource_interval: i64 = 10_000 => live,
         /// Most commit log files deleted at a time.
-        "deleteFileBatchMax" delete_file_batch_max: usize = 10,
+        "deleteFileBatchMax" delete_file_batch_max: usize = 10 => live,
         /// Milliseconds between two attempts at a first file that could not be deleted.
-        "redeleteHangedFileInterval" redelete_hanged_file_interval: i64 = 120_000,
+        "redeleteHangedFileInterval" redelete_hanged_file_interval: i64 = 120_000 => live,
         /// Records end with a CRC of everything before it.
         "enabledAppendPropCRC" enabled_append_prop_crc: bool = false,
         /// Records without such a CRC count as damaged.
@@ -142,11 +155,11 @@ keys! {
         "defaultQueryMaxNum" default_query_max_num: usize = 32,
 
         /// Topics come into being with their first message.
-        "autoCreateTopicEnable" auto_create_topic_enable: bool = true,
+        "autoCreateTopicEnable" auto_create_topic_enable: bool = true => live,
         /// Groups come into being with their first member.
-        "autoCreateSubscriptionGroup" auto_create_subscription_group: bool = true,
+        "autoCreateSubscriptionGroup" auto_create_subscription_group: bool = true => live,
         /// Groups of the system come into being with their first member.
-        "enableCreateSysGroup" enable_create_sys_group: bool = true,
+        "enableCreateSysGroup" enable_create_sys_group: bool = true => live,
         /// Queues of a new topic.
         "defaultTopicQueueNums" default_topic_queue_nums: i32 = 8,
         /// The cluster's own topic may be used.
@@ -160,24 +173,24 @@ keys! {
         /// Queues of the revive topic.
         "reviveQueueNum" revive_queue_num: i32 = 8,
         /// System topics can not be changed.
-        "validateSystemTopicWhenUpdateTopic" validate_system_topic_when_update_topic: bool = true,
+        "validateSystemTopicWhenUpdateTopic" validate_system_topic_when_update_topic: bool = true => live,
         /// Topics may mix kinds of messages.
-        "enableMixedMessageType" enable_mixed_message_type: bool = false,
+        "enableMixedMessageType" enable_mixed_message_type: bool = false => live,
         /// Deleting a topic deletes its pop retry topics.
-        "clearRetryTopicWhenDeleteTopic" clear_retry_topic_when_delete_topic: bool = true,
+        "clearRetryTopicWhenDeleteTopic" clear_retry_topic_when_delete_topic: bool = true => live,
 
         /// Members of a group are told when others come and go.
-        "notifyConsumerIdsChangedEnable" notify_consumer_ids_changed_enable: bool = true,
+        "notifyConsumerIdsChangedEnable" notify_consumer_ids_changed_enable: bool = true => live,
         /// Consumers are told at once; otherwise every 15 s.
-        "realTimeNotifyConsumerChange" real_time_notify_consumer_change: bool = true,
+        "realTimeNotifyConsumerChange" real_time_notify_consumer_change: bool = true => live,
         /// Milliseconds for which subscriptions are remembered that were seen only in pulls.
         "subscriptionExpiredTimeout" subscription_expired_timeout: i64 = 600_000,
         /// Messages can be filtered by their properties.
-        "enablePropertyFilter" enable_property_filter: bool = false,
+        "enablePropertyFilter" enable_property_filter: bool = false => live,
         /// Which filters a message passes is kept with it; needs `enableConsumeQueueExt`.
         "enableCalcFilterBitMap" enable_calc_filter_bit_map: bool = false,
         /// Retried messages are filtered by the filter of their own topic.
-        "filterSupportRetry" filter_support_retry: bool = false,
+        "filterSupportRetry" filter_support_retry: bool = false => live,
         /// Percent of messages that may pass those bits by chance.
         "maxErrorRateOfBloomFilter" max_error_rate_of_bloom_filter: i32 = 20,
         /// Filters of a topic that those bits are made for.
@@ -185,17 +198,17 @@ keys! {
         /// Milliseconds for which the filter of a group is kept that is gone.
         "filterDataCleanTimeSpan" filter_data_clean_time_span: i64 = 86_400_000,
         /// LITE_PULL_MESSAGE is answered.
-        "litePullMessageEnable" lite_pull_message_enable: bool = true,
+        "litePullMessageEnable" lite_pull_message_enable: bool = true => live,
         /// Pulls are told another broker of the set to read from.
-        "slaveReadEnable" slave_read_enable: bool = false,
+        "slaveReadEnable" slave_read_enable: bool = false => live,
         /// Offsets are reset here; otherwise clients are told to.
-        "useServerSideResetOffset" use_server_side_reset_offset: bool = true,
+        "useServerSideResetOffset" use_server_side_reset_offset: bool = true => live,
         /// Pull consumers are not let in.
-        "rejectPullConsumerEnable" reject_pull_consumer_enable: bool = false,
+        "rejectPullConsumerEnable" reject_pull_consumer_enable: bool = false => live,
         /// Pulls are held until a message arrives.
-        "longPollingEnable" long_polling_enable: bool = true,
+        "longPollingEnable" long_polling_enable: bool = true => live,
         /// Longest hold with `longPollingEnable=false`, milliseconds.
-        "shortPollingTimeMills" short_polling_time_mills: i64 = 1_000,
+        "shortPollingTimeMills" short_polling_time_mills: i64 = 1_000 => live,
         /// Milliseconds between two writes of the consumer offsets.
         "flushConsumerOffsetInterval" flush_consumer_offset_interval: i64 = 5_000,
         /// Milliseconds between two writes of how far the delay levels came.
@@ -203,7 +216,7 @@ keys! {
         /// Commits after which the version of the consumer offsets moves.
         "consumerOffsetUpdateVersionStep" consumer_offset_update_version_step: i64 = 500,
         /// Entries of one answer about all topics or groups.
-        "splitMetadataSize" split_metadata_size: usize = 2_000,
+        "splitMetadataSize" split_metadata_size: usize = 2_000 => live,
         /// Region that messages are marked with.
         "regionId" region_id: String = "DefaultRegion".to_owned(),
         /// Clients may send traces.
@@ -473,6 +486,14 @@ impl BrokerConfig {
         } else {
             bound
         }
+    }
+
+    /// The keys that can not be changed remotely.
+    pub fn black_list(&self) -> String {
+        format!(
+            "brokerConfigPath;rocketmqHome;configBlackList;{}",
+            self.config_black_list
+        )
     }
 
     /// A file of the broker's own tables, below the store.

@@ -1,13 +1,30 @@
 // SPDX-License-Identifier: Apache-2.0
 //! The macro that declares a table of settings.
 
+/// What a change over the network reaches, by the word after a default.
+macro_rules! reach {
+    () => {
+        $crate::config::Reach::Restart
+    };
+    (live) => {
+        $crate::config::Reach::Live
+    };
+    (local) => {
+        $crate::config::Reach::Local
+    };
+}
+pub(super) use reach;
+
 /// Declares a settings struct: for each key its wire spelling, field, type and default.
+///
+/// A key may end in `=> live`: it is read whenever it counts, so a change over the network takes effect at once. Or in
+/// `=> local`: it can not be changed over the network. Others can, and take effect at the next start.
 macro_rules! keys {
     ($(#[$doc:meta])* pub struct $type:ident {
-        $($(#[$field_doc:meta])* $wire:literal $field:ident: $kind:ty = $default:expr,)*
+        $($(#[$field_doc:meta])* $wire:literal $field:ident: $kind:ty = $default:expr $(=> $reach:ident)?,)*
     }) => {
         $(#[$doc])*
-        #[derive(Clone, Debug)]
+        #[derive(Clone, Debug, PartialEq)]
         pub struct $type {
             $($(#[$field_doc])* #[doc = concat!("Key `", $wire, "`.")] pub $field: $kind,)*
         }
@@ -18,21 +35,22 @@ macro_rules! keys {
             }
         }
 
-        impl $type {
-            /// Every key with its present value as text, in alphabetical order; unset ones are left out.
-            pub fn entries(&self) -> Vec<(&'static str, String)> {
-                let mut entries = Vec::new();
-                $(if let Some(text) = $crate::config::Value::text(&self.$field) {
-                    entries.push(($wire, text));
-                })*
-                entries.sort_unstable();
-                entries
-            }
-        }
-
         impl $crate::config::Settings for $type {
             fn keys(&self) -> &'static [&'static str] {
                 &[$($wire,)*]
+            }
+
+            fn reach(&self, key: &str) -> Option<$crate::config::Reach> {
+                match key {
+                    $($wire => Some($crate::config::keys::reach!($($reach)?)),)*
+                    _ => None,
+                }
+            }
+
+            fn all(&self) -> Vec<(&'static str, Option<String>)> {
+                let mut all = vec![$(($wire, $crate::config::Value::text(&self.$field)),)*];
+                all.sort_unstable();
+                all
             }
 
             fn set(&mut self, key: &str, value: &str) -> Result<bool, $crate::config::ConfigError> {

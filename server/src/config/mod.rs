@@ -8,6 +8,8 @@
 
 mod broker;
 mod keys;
+pub mod live;
+pub mod managed;
 mod namesrv;
 pub mod properties;
 mod reference_keys;
@@ -17,6 +19,7 @@ use std::net::{IpAddr, Ipv4Addr};
 use std::path::{Path, PathBuf};
 
 pub use broker::BrokerConfig;
+pub use managed::{ChangeError, Managed, Reach};
 pub use namesrv::NamesrvConfig;
 pub use value::{BrokerRole, DeleteWhen, FlushDiskType, SettingError, Value};
 
@@ -64,6 +67,18 @@ pub trait Settings {
     /// The keys that have an effect.
     fn keys(&self) -> &'static [&'static str];
 
+    /// What a change of that key over the network reaches; `None` if the key has no effect here.
+    fn reach(&self, key: &str) -> Option<Reach>;
+
+    /// Every key with its present value as text, `None` if it is not set, in alphabetical order.
+    fn all(&self) -> Vec<(&'static str, Option<String>)>;
+
+    /// As [`Settings::all`], without those that are not set.
+    fn entries(&self) -> Vec<(&'static str, String)> {
+        let all = self.all().into_iter();
+        all.filter_map(|(key, value)| Some((key, value?))).collect()
+    }
+
     /// Sets one key; `Ok(false)` means that the key has no effect here.
     ///
     /// # Errors
@@ -80,13 +95,11 @@ pub trait Settings {
             if self.set(&key, value.trim())? {
                 continue;
             }
-            if reference_keys::INERT.contains(&key.as_str()) {
+            if reference_keys::is_inert(&key) {
                 remarks.push(format!("the key {key} has no effect in this server"));
             } else {
-                let nearest = nearest(&key, self.keys().iter().chain(reference_keys::INERT));
-                remarks.push(format!(
-                    "unknown key {key} is ignored, did you mean {nearest}?"
-                ));
+                let known = self.keys().iter().chain(reference_keys::INERT);
+                remarks.push(format!("ignored: {}", unknown_key(&key, known)));
             }
         }
         Ok(remarks)
@@ -105,31 +118,24 @@ pub trait Settings {
     }
 }
 
-/// The known key with the smallest edit distance.
-fn nearest<'k>(key: &str, known: impl Iterator<Item = &'k &'static str>) -> &'k str {
-    known
-        .copied()
-        .min_by_key(|known| distance(key, known))
-        .unwrap_or("nothing")
-}
+/// A key with nothing to go by: longer than any known one by far.
+const LONGEST_KEY: usize = 128;
 
-fn distance(a: &str, b: &str) -> usize {
-    let (a, b) = (a.to_ascii_lowercase(), b.to_ascii_lowercase());
-    let mut row: Vec<usize> = (0..=b.len()).collect();
-    for (i, x) in a.bytes().enumerate() {
-        let mut diagonal = i;
-        let mut left = i + 1;
-        for (cell, y) in row.iter_mut().skip(1).zip(b.bytes()) {
-            let cost = diagonal + usize::from(x != y);
-            diagonal = *cell;
-            *cell = cost.min(left + 1).min(diagonal + 1);
-            left = *cell;
-        }
-        if let Some(first) = row.first_mut() {
-            *first = i + 1;
-        }
+/// What to say about an unknown key: it, shortened, and the known key with the smallest edit distance.
+fn unknown_key(key: &str, known: impl Iterator<Item = &'static &'static str>) -> String {
+    if key.len() > LONGEST_KEY {
+        // Comparing costs as much as both are long, and this may come over the network.
+        let start: String = key.chars().take(LONGEST_KEY).collect();
+        return format!("unknown key {start}... ({} bytes)", key.len());
     }
-    row.last().copied().unwrap_or_default()
+    let lower = key.to_ascii_lowercase();
+    let nearest = known
+        .copied()
+        .min_by_key(|known| strsim::levenshtein(&lower, &known.to_ascii_lowercase()));
+    match nearest {
+        Some(nearest) => format!("unknown key {key}, did you mean {nearest}?"),
+        None => format!("unknown key {key}"),
+    }
 }
 
 /// What a listener binds to: the configured address, or loopback as long as nobody chose one.

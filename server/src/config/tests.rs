@@ -11,7 +11,7 @@ fn a_reference_file_is_taken_with_remarks() {
         remarks,
         [
             "the key sendMessageThreadPoolNums has no effect in this server",
-            "unknown key brokerRol is ignored, did you mean brokerRole?",
+            "ignored: unknown key brokerRol, did you mean brokerRole?",
         ]
     );
     assert_eq!(config.flush_disk_type, FlushDiskType::Sync);

@@ -41,7 +41,6 @@ impl RunningBroker {
         directory_key: &'static str,
     ) -> Result<Self, ServeError> {
         config.check()?;
-        let name_servers = config.name_servers()?;
         let address = config.listen_address();
         let refused = |source| ServeError::Listen {
             key: listen_key,
@@ -80,7 +79,7 @@ impl RunningBroker {
         };
         let service: Arc<dyn Service> = Arc::<Broker>::clone(&broker);
         let listener = Listener::start(socket, service, options)?;
-        let registrar = Registrar::start(&broker, name_servers).await;
+        let registrar = Registrar::start(&broker).await;
         Ok(Self {
             broker,
             listener,

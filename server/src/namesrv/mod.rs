@@ -6,8 +6,11 @@
 //! passes through [`NameServer::tick`]. Facts: server.md 1.
 //!
 //! [`route_table`] holds the tables, `processor` turns requests into calls on them, [`kv`] is the configuration.
+//! `departures` collects brokers that leave, [`notices`] what other brokers have to learn of them.
 
+mod departures;
 pub mod kv;
+pub mod notices;
 mod processor;
 mod registration_body;
 pub mod route_table;
@@ -18,20 +21,25 @@ use std::sync::Arc;
 use kerolox_protocol::{Command, RequestCode, ResponseCode};
 use parking_lot::RwLock;
 
-use crate::config::NamesrvConfig;
+use crate::config::{Managed, NamesrvConfig};
 use crate::net::{Outcome, Replies, Request, Service, Session};
 use crate::store::clock::Clock;
 use crate::store::disk::Disk;
 
+use departures::Departures;
 use kv::KvConfig;
-use route_table::RouteTable;
+use notices::Notices;
+use route_table::{Departure, MinIdNotice, RouteTable};
 
 /// A name server. All methods can be called from any thread.
 pub struct NameServer {
-    config: RwLock<NamesrvConfig>,
+    config: Managed<NamesrvConfig>,
     routes: RwLock<RouteTable>,
+    departures: Departures,
+    notices: Notices,
     kv: KvConfig,
     clock: Arc<dyn Clock>,
+    started_ms: i64,
     scanned_ms: parking_lot::Mutex<i64>,
 }
 
@@ -45,21 +53,24 @@ impl NameServer {
         disk: Arc<dyn Disk>,
         clock: Arc<dyn Clock>,
     ) -> io::Result<Self> {
-        let kv = KvConfig::open(disk, config.kv_config_path.clone())?;
-        let scanned_ms = parking_lot::Mutex::new(clock.now_ms());
-        let routes = RwLock::default();
+        let kv = KvConfig::open(Arc::clone(&disk), config.kv_config_path.clone())?;
+        let now_ms = clock.now_ms();
+        let (path, black_list) = (config.config_store_path.clone(), config.black_list());
         Ok(Self {
-            config: RwLock::new(config),
-            routes,
+            config: Managed::new(config, disk, path, &black_list, now_ms),
+            routes: RwLock::default(),
+            departures: Departures::default(),
+            notices: Notices::default(),
             kv,
             clock,
-            scanned_ms,
+            started_ms: now_ms,
+            scanned_ms: parking_lot::Mutex::new(now_ms),
         })
     }
 
     /// Drops brokers that have been silent for too long; call it about every second.
     pub fn tick(&self, now_ms: i64) {
-        let interval = self.config.read().scan_not_active_broker_interval;
+        let interval = self.config.scan_not_active_broker_interval;
         let mut scanned_ms = self.scanned_ms.lock();
         let waited = now_ms.saturating_sub(*scanned_ms);
         if waited < i64::try_from(interval).unwrap_or(i64::MAX) {
@@ -67,9 +78,34 @@ impl NameServer {
         }
         *scanned_ms = now_ms;
         drop(scanned_ms);
-        for session in self.routes.write().expire(now_ms) {
+        let (silent, sessions) = self.routes.read().silent(now_ms);
+        self.remove(silent);
+        for session in sessions {
             session.close();
         }
+    }
+
+    /// Brokers that are gone; nothing may keep them.
+    fn remove(&self, departures: Vec<Departure>) {
+        if !departures.is_empty() {
+            self.departures.submit_all(departures);
+            self.apply_departures();
+        }
+    }
+
+    fn apply_departures(&self) {
+        self.notify(self.departures.apply(&self.routes));
+    }
+
+    fn notify(&self, notices: impl IntoIterator<Item = MinIdNotice>) {
+        if self.config.notify_min_broker_id_changed {
+            self.notices.add(notices);
+        }
+    }
+
+    /// What brokers have to be told; whoever owns the sockets sends it.
+    pub fn notices(&self) -> &Notices {
+        &self.notices
     }
 
     /// Number of live brokers.
@@ -107,7 +143,7 @@ impl NameServer {
             RequestCode::UPDATE_NAMESRV_CONFIG => p::update_namesrv_config(self, request),
             code => Outcome::Reply(
                 Command::response(ResponseCode::REQUEST_CODE_NOT_SUPPORTED).with_remark(format!(
-                    "request code {} is not supported by the name server",
+                    " request type {} not supported by the name server",
                     code.0
                 )),
             ),
@@ -131,7 +167,8 @@ impl Service for NameServer {
     }
 
     fn closed(&self, session: &Arc<Session>) {
-        self.routes.write().remove_session(session.id());
+        let gone = self.routes.read().of_session(session.id());
+        self.remove(gone);
     }
 }
 

@@ -19,20 +19,14 @@ use kerolox_protocol::{RequestCode, ResponseCode, body, version};
 use super::NameServer;
 use super::kv::ORDER_TOPIC_CONFIG;
 use super::registration_body;
-use super::route_table::{BrokerKey, Registration, UnitFilter};
-use crate::config::{Settings, properties};
+use super::route_table::{BrokerKey, Departure, Registration, UnitFilter, keep_zone};
+use crate::config::NamesrvConfig;
 use crate::net::{Outcome, Request};
-use crate::refusal::{Refusal, answer, success};
+use crate::refusal::{Refusal, answer, refuse_change, success};
 
-/// Keys that UPDATE_NAMESRV_CONFIG may change; everything else is for whoever can edit the file.
-const REMOTE_KEYS: &[&str] = &[
-    "orderMessageEnable",
-    "returnOrderTopicConfigToBroker",
-    "enableAllTopicList",
-    "enableTopicList",
-    "deleteTopicWithBrokerRegistration",
-    "supportActingMaster",
-];
+/// Fields that the zone hook of clients and brokers adds to any request.
+const ZONE_NAME: &str = "__ZONE_NAME";
+const ZONE_MODE: &str = "__ZONE_MODE";
 
 fn bad(error: &dyn std::error::Error) -> Refusal {
     Refusal::new(ResponseCode::SYSTEM_ERROR, error.to_string())
@@ -41,7 +35,17 @@ fn bad(error: &dyn std::error::Error) -> Refusal {
 pub(super) fn get_routeinfo_by_topic(server: &NameServer, request: &Request<'_>) -> Outcome {
     answer(|| {
         let wanted: GetRouteInfoRequestHeader<'_> = request.command.header()?;
-        let config = server.config.read();
+        let config = &server.config;
+        if config.need_wait_for_service {
+            let wait_ms = i64::from(config.wait_seconds_for_service) * 1_000;
+            let left_ms = server.started_ms.saturating_add(wait_ms) - request.now_ms;
+            if left_ms > 0 {
+                let remark = format!(
+                    "name server not ready: needWaitForService is true, brokers have {left_ms} ms more to register"
+                );
+                return Err(Refusal::new(ResponseCode::SYSTEM_ERROR, remark));
+            }
+        }
         let route = server
             .routes
             .read()
@@ -58,8 +62,13 @@ pub(super) fn get_routeinfo_by_topic(server: &NameServer, request: &Request<'_>)
         if config.order_message_enable {
             route.order_topic_conf = server.kv.get(ORDER_TOPIC_CONFIG, wanted.topic);
         }
-        let is_strict = request.command.version >= version::V4_9_4
+        let mut is_strict = request.command.version >= version::V4_9_4
             || wanted.accept_standard_json_only == Some(true);
+        if let Some(zone) = wanted_zone(request) {
+            keep_zone(&mut route, zone);
+            // The reference writes a route that it cut down anew, and in its dialect.
+            is_strict = false;
+        }
         let text = if is_strict {
             body::encode_standard(&route)
         } else {
@@ -69,18 +78,29 @@ pub(super) fn get_routeinfo_by_topic(server: &NameServer, request: &Request<'_>)
     })
 }
 
+/// The zone that a client wants brokers of, if it is in zone mode.
+fn wanted_zone<'r>(request: &Request<'r>) -> Option<&'r str> {
+    let fields = &request.command.ext;
+    let is_on = fields.get(ZONE_MODE)?.eq_ignore_ascii_case("true");
+    let zone = fields.get(ZONE_NAME)?;
+    (is_on && !zone.trim().is_empty()).then_some(zone)
+}
+
 pub(super) fn register_broker(server: &NameServer, request: &Request<'_>) -> Outcome {
     answer(|| {
         let fields: RegisterBrokerRequestHeader<'_> = request.command.header()?;
         check_crc(&fields, &request.command.body)?;
-        let old = request.command.version < version::V3_0_11;
-        let text = if old {
-            &[]
-        } else {
-            request.command.body.as_ref()
+        // Old brokers send their topics only.
+        let is_old = request.command.version < version::V3_0_11;
+        let registered = match is_old {
+            true => registration_body::decode_old(&request.command.body),
+            false => registration_body::decode(
+                &request.command.body,
+                fields.compressed == Some(true),
+                request.command.version,
+            ),
         };
-        let registered = registration_body::decode(text, fields.compressed == Some(true))
-            .map_err(|error| bad(&error))?;
+        let registered = registered.map_err(|error| bad(&error))?;
         let registration = Registration {
             cluster: fields.cluster_name,
             broker_name: fields.broker_name,
@@ -90,16 +110,18 @@ pub(super) fn register_broker(server: &NameServer, request: &Request<'_>) -> Out
             timeout_ms: fields.heartbeat_timeout_millis,
             acting_master: fields.enable_acting_master,
             topics: &registered.topic_config_serialize_wrapper,
-            filter_servers: &registered.filter_server_list,
+            zone: request.command.ext.get(ZONE_NAME),
+            filter_servers: (!is_old).then_some(&registered.filter_server_list[..]),
             session: request.session,
         };
-        let config = server.config.read();
+        let config = &server.config;
         let delete_unlisted = config.delete_topic_with_broker_registration;
         let result = server
             .routes
             .write()
             .register(&registration, delete_unlisted, request.now_ms)
             .map_err(|error| bad(&error))?;
+        server.notify(result.notice);
         let mut reply = success().with_header(&RegisterBrokerResponseHeader {
             ha_server_addr: result.ha_address.as_deref(),
             master_addr: result.master_address.as_deref(),
@@ -135,8 +157,19 @@ fn key(cluster: &str, address: &str) -> BrokerKey {
 pub(super) fn unregister_broker(server: &NameServer, request: &Request<'_>) -> Outcome {
     answer(|| {
         let broker: BrokerIdentityRequestHeader<'_> = request.command.header()?;
-        let key = key(broker.cluster_name, broker.broker_addr);
-        server.routes.write().unregister(&key, broker.broker_name);
+        let departure = Departure {
+            key: key(broker.cluster_name, broker.broker_addr),
+            broker_name: broker.broker_name.to_owned(),
+            session: None,
+        };
+        let capacity = server.config.un_register_broker_queue_capacity;
+        if !server.departures.submit(departure, capacity) {
+            let remark = format!(
+                "{capacity} unregistrations are waiting (unRegisterBrokerQueueCapacity), try again"
+            );
+            return Err(Refusal::new(ResponseCode::SYSTEM_ERROR, remark));
+        }
+        server.apply_departures();
         Ok(success())
     })
 }
@@ -222,9 +255,13 @@ pub(super) fn get_broker_member_group(server: &NameServer, request: &Request<'_>
     })
 }
 
-fn topic_list(enabled: bool, key: &str, list: impl FnOnce() -> TopicList) -> Outcome {
+fn topic_list(
+    enabled: bool,
+    key: &str,
+    list: impl FnOnce() -> Result<TopicList, Refusal>,
+) -> Outcome {
     answer(|| match enabled {
-        true => Ok(success().with_body(body::encode(&list()))),
+        true => Ok(success().with_body(body::encode(&list()?))),
         false => Err(Refusal::new(
             ResponseCode::SYSTEM_ERROR,
             format!("disable: {key} is false"),
@@ -233,18 +270,16 @@ fn topic_list(enabled: bool, key: &str, list: impl FnOnce() -> TopicList) -> Out
 }
 
 pub(super) fn get_all_topic_list(server: &NameServer) -> Outcome {
-    let enabled = server.config.read().enable_all_topic_list;
+    let enabled = server.config.enable_all_topic_list;
     topic_list(enabled, "enableAllTopicList", || {
-        server.routes.read().topics()
+        Ok(server.routes.read().topics())
     })
 }
 
 pub(super) fn get_topics_by_cluster(server: &NameServer, request: &Request<'_>) -> Outcome {
-    let enabled = server.config.read().enable_topic_list;
-    let fields = request.command.header::<ClusterRequestHeader<'_>>();
-    let cluster = fields.map(|fields| fields.cluster).unwrap_or_default();
-    topic_list(enabled, "enableTopicList", || {
-        server.routes.read().topics_of_cluster(cluster)
+    topic_list(server.config.enable_topic_list, "enableTopicList", || {
+        let fields: ClusterRequestHeader<'_> = request.command.header()?;
+        Ok(server.routes.read().topics_of_cluster(fields.cluster))
     })
 }
 
@@ -258,9 +293,8 @@ pub(super) fn get_unit_topic_list(server: &NameServer, request: &Request<'_>) ->
         RequestCode::GET_HAS_UNIT_SUB_TOPIC_LIST => UnitFilter::HasUnitSubscription,
         _ => UnitFilter::HasUnitSubscriptionOnly,
     };
-    let enabled = server.config.read().enable_topic_list;
-    topic_list(enabled, "enableTopicList", || {
-        server.routes.read().unit_topics(filter)
+    topic_list(server.config.enable_topic_list, "enableTopicList", || {
+        Ok(server.routes.read().unit_topics(filter))
     })
 }
 
@@ -318,30 +352,27 @@ pub(super) fn get_kv_list(server: &NameServer, request: &Request<'_>) -> Outcome
 }
 
 pub(super) fn get_namesrv_config(server: &NameServer) -> Outcome {
-    let text = properties::write(server.config.read().entries());
+    let (text, _) = server.config.text();
     Outcome::Reply(success().with_body(text.into_bytes()))
 }
 
 pub(super) fn update_namesrv_config(server: &NameServer, request: &Request<'_>) -> Outcome {
     answer(|| {
-        let text = std::str::from_utf8(&request.command.body).map_err(|error| bad(&error))?;
-        let pairs = properties::parse(text);
-        if let Some((key, _)) = pairs
-            .iter()
-            .find(|(key, _)| !REMOTE_KEYS.contains(&key.as_str()))
-        {
-            let allowed = REMOTE_KEYS.join(", ");
-            return Err(Refusal::new(
-                ResponseCode::NO_PERMISSION,
-                format!("{key} can not be changed remotely, allowed: {allowed}"),
-            ));
-        }
-        let mut config = server.config.write();
-        let mut changed = config.clone();
-        for (key, value) in &pairs {
-            changed.set(key, value).map_err(|error| bad(&error))?;
-        }
-        *config = changed;
-        Ok(success())
+        let text = &request.command.body;
+        let change = server
+            .config
+            .change(text, request.now_ms, NamesrvConfig::check)
+            .map_err(refuse_change)?;
+        tracing::info!(
+            by = request.session.peer_text(),
+            live = ?change.live,
+            at_restart = ?change.at_restart,
+            inert = ?change.inert,
+            "settings changed"
+        );
+        Ok(match change.remark() {
+            Some(remark) => success().with_remark(remark),
+            None => success(),
+        })
     })
 }

@@ -1,10 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
 //! Reads the body of REGISTER_BROKER, plain or compressed. Source: wire.md 4.6.
 
+use std::collections::BTreeMap;
+
 use kerolox_protocol::body::register::RegisterBrokerBody;
 use kerolox_protocol::body::topic::{TopicConfig, TopicConfigTable};
 use kerolox_protocol::body::{self, BodyError};
 use kerolox_protocol::message::compression::{self, CompressionError, CompressionType};
+use kerolox_protocol::version;
 
 /// Longest body after decompression, bytes: about 300,000 topics.
 const MAX_BYTES: usize = 64 << 20;
@@ -24,9 +27,20 @@ pub(super) enum RegistrationError {
     Topic(String),
 }
 
+/// The body of brokers before 3.0.11: their topics alone.
+pub(super) fn decode_old(body: &[u8]) -> Result<RegisterBrokerBody, RegistrationError> {
+    let mut registration = RegisterBrokerBody::default();
+    if !body.is_empty() {
+        registration.topic_config_serialize_wrapper = body::decode(body)?;
+    }
+    Ok(registration)
+}
+
+/// The body of a broker of that version.
 pub(super) fn decode(
     body: &[u8],
     compressed: bool,
+    version: i32,
 ) -> Result<RegisterBrokerBody, RegistrationError> {
     if body.is_empty() {
         return Ok(RegisterBrokerBody::default());
@@ -51,7 +65,17 @@ pub(super) fn decode(
             .insert(topic.topic_name.clone(), topic);
     }
     let filter_server_list = body::decode(reader.block()?)?;
-    // Static-topic mappings may follow; they are not kept.
+    // 5.0 added the mappings of static topics.
+    if version >= version::V5_0_0 && reader.has_more() {
+        let mut mappings = BTreeMap::new();
+        for _ in 0..reader.int()? {
+            let mapping: serde_json::Value = body::decode(reader.block()?)?;
+            if let Some(topic) = mapping.get("topic").and_then(serde_json::Value::as_str) {
+                mappings.insert(topic.to_owned(), mapping);
+            }
+        }
+        table.topic_queue_mapping_info_map = Some(mappings);
+    }
     Ok(RegisterBrokerBody {
         filter_server_list,
         topic_config_serialize_wrapper: table,
@@ -85,6 +109,10 @@ impl<'a> Reader<'a> {
         Ok(taken)
     }
 
+    fn has_more(&self) -> bool {
+        self.at < self.bytes.len()
+    }
+
     fn int(&mut self) -> Result<usize, RegistrationError> {
         let at = self.at;
         let bytes = self
@@ -104,7 +132,7 @@ impl<'a> Reader<'a> {
 mod tests {
     use super::*;
 
-    fn compressed(topics: &[&str]) -> Vec<u8> {
+    fn compressed(topics: &[&str], mappings: &[&str]) -> Vec<u8> {
         let mut plain = Vec::new();
         let mut block = |text: &str| {
             plain.extend_from_slice(&i32::try_from(text.len()).unwrap().to_be_bytes());
@@ -118,17 +146,28 @@ mod tests {
         }
         tail.extend_from_slice(&2_i32.to_be_bytes());
         tail.extend_from_slice(b"[]");
+        tail.extend_from_slice(&i32::try_from(mappings.len()).unwrap().to_be_bytes());
+        for mapping in mappings {
+            tail.extend_from_slice(&i32::try_from(mapping.len()).unwrap().to_be_bytes());
+            tail.extend_from_slice(mapping.as_bytes());
+        }
         plain.extend_from_slice(&tail);
         compression::compress(CompressionType::Zlib, 5, &plain).unwrap()
     }
 
     #[test]
     fn compressed_registrations_are_read_or_refused() {
-        let body = compressed(&[
-            "orders 4 8 6 SINGLE_TAG {\"message.type\":\"FIFO\"}",
-            "old 1 1 6 SINGLE_TAG",
-        ]);
-        let table = decode(&body, true).unwrap().topic_config_serialize_wrapper;
+        let body = compressed(
+            &[
+                "orders 4 8 6 SINGLE_TAG {\"message.type\":\"FIFO\"}",
+                "old 1 1 6 SINGLE_TAG",
+            ],
+            &[r#"{"topic":"st","bname":"b","currIdMap":{0:1}}"#],
+        );
+        let decode = |body: &[u8]| decode(body, true, version::V5_0_0);
+        let table = decode(&body).unwrap().topic_config_serialize_wrapper;
+        let mappings = table.topic_queue_mapping_info_map.as_ref().unwrap();
+        assert_eq!(mappings["st"]["bname"], "b");
         assert_eq!(table.data_version.counter, 3);
         let orders = &table.topic_config_table["orders"];
         assert_eq!(
@@ -139,14 +178,14 @@ mod tests {
         assert_eq!(table.topic_config_table["old"].perm, 6);
 
         assert!(matches!(
-            decode(&compressed(&["orders 4"]), true),
+            decode(&compressed(&["orders 4"], &[])),
             Err(RegistrationError::Topic(_))
         ));
         assert!(matches!(
-            decode(b"{}", true),
+            decode(b"{}"),
             Err(RegistrationError::Compression(_))
         ));
         let cut = compression::compress(CompressionType::Zlib, 5, &[0, 0, 0, 9, b'{']).unwrap();
-        assert!(matches!(decode(&cut, true), Err(RegistrationError::Cut(4))));
+        assert!(matches!(decode(&cut), Err(RegistrationError::Cut(4))));
     }
 }

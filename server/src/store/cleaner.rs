@@ -33,8 +33,41 @@ pub enum Consumed {
 /// Says how far a queue, of a topic and an id, was consumed.
 pub type ConsumedOf = dyn Fn(&str, i32) -> Consumed + Send + Sync;
 
+/// What of the options says when segments go; it can change while the store is open.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Retention {
+    file_reserved_time_h: u64,
+    delete_when: String,
+    clean_resource_interval_ms: i64,
+    delete_file_batch_max: usize,
+    clean_file_forcibly: bool,
+    clean_unconsumed_forcibly: bool,
+    redelete_hanged_file_interval_ms: i64,
+    disk_space_warning_level_ratio: u64,
+    disk_space_clean_forcibly_ratio: u64,
+    disk_max_used_space_ratio: u64,
+}
+
+impl From<&StoreOptions> for Retention {
+    fn from(options: &StoreOptions) -> Self {
+        Self {
+            file_reserved_time_h: options.file_reserved_time_h,
+            delete_when: options.delete_when.clone(),
+            clean_resource_interval_ms: options.clean_resource_interval_ms,
+            delete_file_batch_max: options.delete_file_batch_max,
+            clean_file_forcibly: options.clean_file_forcibly,
+            clean_unconsumed_forcibly: options.clean_unconsumed_forcibly,
+            redelete_hanged_file_interval_ms: options.redelete_hanged_file_interval_ms,
+            disk_space_warning_level_ratio: options.disk_space_warning_level_ratio,
+            disk_space_clean_forcibly_ratio: options.disk_space_clean_forcibly_ratio,
+            disk_max_used_space_ratio: options.disk_max_used_space_ratio,
+        }
+    }
+}
+
 /// When the next pass is due.
 pub(crate) struct Cleaner {
+    retention: Retention,
     next_ms: i64,
     unmap_ms: i64,
     space_ms: i64,
@@ -46,8 +79,9 @@ pub(crate) struct Cleaner {
 }
 
 impl Cleaner {
-    pub(crate) fn new(now_ms: i64) -> Self {
+    pub(crate) fn new(options: &StoreOptions, now_ms: i64) -> Self {
         Self {
+            retention: options.into(),
             next_ms: now_ms + FIRST_PASS_MS,
             unmap_ms: now_ms + UNMAP_INTERVAL_MS,
             space_ms: now_ms,
@@ -71,12 +105,12 @@ enum Pressure {
 }
 
 impl Pressure {
-    fn of(percent: u64, options: &StoreOptions) -> Self {
-        if percent > options.disk_space_warning_level_ratio {
+    fn of(percent: u64, retention: &Retention) -> Self {
+        if percent > retention.disk_space_warning_level_ratio {
             Self::Full
-        } else if percent > options.disk_space_clean_forcibly_ratio {
+        } else if percent > retention.disk_space_clean_forcibly_ratio {
             Self::Forced
-        } else if percent > options.disk_max_used_space_ratio {
+        } else if percent > retention.disk_max_used_space_ratio {
             Self::Expired
         } else {
             Self::None
@@ -89,6 +123,16 @@ impl MessageStore {
     /// `cleanUnconsumedForciblyEnable` is set; without this call all count as consumed.
     pub fn watch_consumption(&self, consumed_of: Arc<ConsumedOf>) {
         self.cleaner.lock().consumed_of = Some(consumed_of);
+    }
+
+    /// Changes what says when segments go, from the next pass on.
+    pub fn set_retention(&self, retention: Retention) {
+        let mut cleaner = self.cleaner.lock();
+        if cleaner.retention != retention {
+            // The present interval may be far longer than the new one.
+            cleaner.next_ms = cleaner.next_ms.min(cleaner.space_ms);
+            cleaner.retention = retention;
+        }
     }
 
     /// Removes what is due, if a pass is, and looks whether there is space.
@@ -108,26 +152,27 @@ impl MessageStore {
             return;
         }
         cleaner.space_ms = now_ms + SPACE_INTERVAL_MS;
-        let pressure = self.look_at_space();
+        let pressure = self.look_at_space(&cleaner.retention);
         // A full disk can not wait for the next pass.
         if now_ms < cleaner.next_ms && pressure != Pressure::Full {
             return;
         }
         cleaner.next_ms = cleaner
             .next_ms
-            .max(now_ms + self.options.clean_resource_interval_ms);
+            .max(now_ms.saturating_add(cleaner.retention.clean_resource_interval_ms));
         if now_ms < cleaner.hung_until_ms {
             return;
         }
         if let Err(error) = self.clean_pass(&mut cleaner, pressure, now_ms) {
-            cleaner.hung_until_ms = now_ms + self.options.redelete_hanged_file_interval_ms;
+            let pause_ms = cleaner.retention.redelete_hanged_file_interval_ms;
+            cleaner.hung_until_ms = now_ms.saturating_add(pause_ms);
             tracing::warn!(%error, "can not remove the oldest segment; it is tried again after redeleteHangedFileInterval");
         }
     }
 
     /// Refuses messages on a disk that is nearly full, and takes them again when it is not.
-    fn look_at_space(&self) -> Pressure {
-        let pressure = self.pressure();
+    fn look_at_space(&self, retention: &Retention) -> Pressure {
+        let pressure = self.pressure(retention);
         match pressure {
             Pressure::Full => {
                 if !self.is_disk_full.swap(true, Ordering::AcqRel) {
@@ -146,7 +191,7 @@ impl MessageStore {
     }
 
     fn clean_pass(&self, cleaner: &mut Cleaner, pressure: Pressure, now_ms: i64) -> io::Result<()> {
-        let options = &self.options;
+        let options = cleaner.retention.clone();
         let is_forced =
             options.clean_file_forcibly && matches!(pressure, Pressure::Forced | Pressure::Full);
         if pressure == Pressure::None && !is_hour(&options.delete_when, now_ms) {
@@ -242,7 +287,7 @@ impl MessageStore {
         offsets.min()
     }
 
-    fn pressure(&self) -> Pressure {
+    fn pressure(&self, retention: &Retention) -> Pressure {
         let dirs = [
             self.log.files.dir().to_path_buf(),
             self.options.consume_queue_dir(),
@@ -252,7 +297,7 @@ impl MessageStore {
             let total = space.used.saturating_add(space.available);
             (total > 0).then(|| space.used.saturating_mul(100).div_ceil(total))
         });
-        Pressure::of(ratios.max().unwrap_or(0), &self.options)
+        Pressure::of(ratios.max().unwrap_or(0), retention)
     }
 }
 
@@ -283,8 +328,8 @@ mod tests {
 
     #[test]
     fn thresholds_follow_the_reference() {
-        let options = StoreOptions::new("/x");
-        let of = |percent| Pressure::of(percent, &options);
+        let retention = Retention::from(&StoreOptions::new("/x"));
+        let of = |percent| Pressure::of(percent, &retention);
         assert_eq!(
             [of(75), of(76), of(86), of(91)],
             [

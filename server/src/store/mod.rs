@@ -59,7 +59,7 @@ use recovery::Recovery;
 use sabotage::Sabotage;
 use segments::SegmentFiles;
 
-pub use cleaner::{Consumed, ConsumedOf};
+pub use cleaner::{Consumed, ConsumedOf, Retention};
 pub use commit_log::{AppendBatch, AppendOutcome, Appended};
 pub use consume_queue::QueueHandle;
 pub use error::{AppendError, StoreError};
@@ -187,7 +187,7 @@ impl MessageStore {
         let now_ms = clock.now_ms();
         let store = Self {
             background: Background::new(last_checkpoint.to_go_on(now_ms), &recovered, now_ms),
-            cleaner: Mutex::new(Cleaner::new(now_ms)),
+            cleaner: Mutex::new(Cleaner::new(&options, now_ms)),
             bit_source: OnceLock::new(),
             flushed: Default::default(),
             recovered_end: walked.end.cast_signed(),

@@ -6,5 +6,7 @@
     reason = "what a test prints is shown when it fails"
 )]
 
+mod bad_input;
+mod command_line;
 mod sim;
 mod store;

@@ -18,8 +18,36 @@ pub mod reset;
 pub mod route;
 pub mod send;
 
+/// What a field can hold.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum FieldKind {
+    /// Text.
+    Text,
+    /// A 32-bit whole number.
+    Int,
+    /// A 64-bit whole number.
+    Long,
+    /// `true` or anything else.
+    Flag,
+}
+
+/// A field of a typed header, for whoever goes over all of them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct FieldInfo {
+    /// Wire name.
+    pub name: &'static str,
+    /// What it can hold.
+    pub kind: FieldKind,
+    /// Reading fails without it.
+    pub is_required: bool,
+}
+
 /// A typed header.
 pub trait Header<'a>: Sized {
+    /// Its fields in the order in which they are written.
+    const FIELDS: &'static [FieldInfo] = &[];
+
     /// Writes every field that is present.
     fn write<S: FieldSink>(&self, out: &mut S);
 
@@ -59,6 +87,11 @@ pub enum HeaderError {
 
 /// A type that a header field can have.
 pub trait Field<'a>: Sized {
+    /// What it can hold.
+    const KIND: FieldKind;
+    /// Whether reading fails without the field.
+    const IS_REQUIRED: bool = true;
+
     /// Reads the field; `None` means that it is absent.
     ///
     /// # Errors
@@ -69,6 +102,8 @@ pub trait Field<'a>: Sized {
 }
 
 impl<'a> Field<'a> for &'a str {
+    const KIND: FieldKind = FieldKind::Text;
+
     fn read(name: &'static str, value: Option<&'a str>) -> Result<Self, HeaderError> {
         value.ok_or(HeaderError::Missing(name))
     }
@@ -79,8 +114,10 @@ impl<'a> Field<'a> for &'a str {
 }
 
 macro_rules! int_field {
-    ($type:ty, $expected:literal) => {
+    ($type:ty, $kind:ident, $expected:literal) => {
         impl<'a> Field<'a> for $type {
+            const KIND: FieldKind = FieldKind::$kind;
+
             fn read(name: &'static str, value: Option<&'a str>) -> Result<Self, HeaderError> {
                 let text = value.ok_or(HeaderError::Missing(name))?;
                 text.trim()
@@ -95,10 +132,12 @@ macro_rules! int_field {
     };
 }
 
-int_field!(i32, "a 32-bit whole number");
-int_field!(i64, "a 64-bit whole number");
+int_field!(i32, Int, "a 32-bit whole number");
+int_field!(i64, Long, "a 64-bit whole number");
 
 impl<'a> Field<'a> for bool {
+    const KIND: FieldKind = FieldKind::Flag;
+
     fn read(name: &'static str, value: Option<&'a str>) -> Result<Self, HeaderError> {
         // As Boolean.parseBoolean of the reference: anything but "true" is false.
         value
@@ -112,6 +151,9 @@ impl<'a> Field<'a> for bool {
 }
 
 impl<'a, T: Field<'a>> Field<'a> for Option<T> {
+    const KIND: FieldKind = T::KIND;
+    const IS_REQUIRED: bool = false;
+
     fn read(name: &'static str, value: Option<&'a str>) -> Result<Self, HeaderError> {
         value.map(|text| T::read(name, Some(text))).transpose()
     }
@@ -163,6 +205,12 @@ macro_rules! header {
         }
 
         impl<'a> $crate::header::Header<'a> for $type<'a> {
+            const FIELDS: &'static [$crate::header::FieldInfo] = &[$($crate::header::FieldInfo {
+                name: $wire,
+                kind: <$kind as $crate::header::Field<'a>>::KIND,
+                is_required: <$kind as $crate::header::Field<'a>>::IS_REQUIRED,
+            },)*];
+
             fn write<S: $crate::header::FieldSink>(&self, out: &mut S) {
                 $($crate::header::Field::write(&self.$field, $wire, out);)*
             }
@@ -183,6 +231,12 @@ macro_rules! header {
         }
 
         impl<'a> $crate::header::Header<'a> for $type {
+            const FIELDS: &'static [$crate::header::FieldInfo] = &[$($crate::header::FieldInfo {
+                name: $wire,
+                kind: <$kind as $crate::header::Field<'a>>::KIND,
+                is_required: <$kind as $crate::header::Field<'a>>::IS_REQUIRED,
+            },)*];
+
             fn write<S: $crate::header::FieldSink>(&self, out: &mut S) {
                 $($crate::header::Field::write(&self.$field, $wire, out);)*
             }

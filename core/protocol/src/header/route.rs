@@ -172,3 +172,19 @@ header! {
         "clusterName" cluster_name: Option<&'a str>,
     }
 }
+
+header! {
+    /// NOTIFY_MIN_BROKER_ID_CHANGE, from a name server to brokers, one-way.
+    pub struct NotifyMinBrokerIdChangeRequestHeader<'a> {
+        /// The smallest id of the set.
+        "minBrokerId" min_broker_id: Option<i64>,
+        /// Broker name; name servers leave it out.
+        "brokerName" broker_name: Option<&'a str>,
+        /// Its address.
+        "minBrokerAddr" min_broker_addr: Option<&'a str>,
+        /// Address of the broker that left.
+        "offlineBrokerAddr" offline_broker_addr: Option<&'a str>,
+        /// Replication address of the broker that came.
+        "haBrokerAddr" ha_broker_addr: Option<&'a str>,
+    }
+}

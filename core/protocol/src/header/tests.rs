@@ -51,3 +51,20 @@ fn long_and_short_send_headers_say_the_same() {
         ("T", 2, Some(true))
     );
 }
+
+#[test]
+fn a_header_lists_its_fields() {
+    use super::route::GetRouteInfoRequestHeader;
+    let fields = <GetRouteInfoRequestHeader<'_> as Header<'_>>::FIELDS;
+    let flat: Vec<_> = fields
+        .iter()
+        .map(|field| (field.name, field.kind, field.is_required))
+        .collect();
+    assert_eq!(
+        flat,
+        [
+            ("topic", FieldKind::Text, true),
+            ("acceptStandardJsonOnly", FieldKind::Flag, false)
+        ]
+    );
+}

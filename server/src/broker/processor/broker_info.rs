@@ -9,17 +9,36 @@ use kerolox_protocol::header::admin::GetBrokerConfigResponseHeader;
 use kerolox_protocol::version;
 
 use crate::broker::Broker;
-use crate::config::properties;
 use crate::net::{Outcome, Request};
-use crate::refusal::success;
+use crate::refusal::{answer, refuse_change, success};
 
 /// GET_BROKER_CONFIG: the settings as properties text.
 pub(crate) fn get_broker_config(broker: &Broker, _request: &Request<'_>) -> Outcome {
-    let text = properties::write(broker.config.entries());
-    let version = body::encode(&kerolox_protocol::body::topic::DataVersion::default());
+    let (text, version) = broker.config.text();
+    let version = body::encode(&version);
     let version = String::from_utf8_lossy(&version);
     let header = GetBrokerConfigResponseHeader { version: &version };
     Outcome::Reply(success().with_header(&header).with_body(text.into_bytes()))
+}
+
+/// UPDATE_BROKER_CONFIG: properties text, all of which is taken or nothing.
+pub(crate) fn update_broker_config(broker: &Broker, request: &Request<'_>) -> Outcome {
+    answer(|| {
+        let change = broker
+            .change_settings(&request.command.body, request.now_ms)
+            .map_err(refuse_change)?;
+        tracing::info!(
+            by = request.session.peer_text(),
+            live = ?change.live,
+            at_restart = ?change.at_restart,
+            inert = ?change.inert,
+            "settings changed"
+        );
+        Ok(match change.remark() {
+            Some(remark) => success().with_remark(remark),
+            None => success(),
+        })
+    })
 }
 
 /// GET_BROKER_RUNTIME_INFO: figures under the reference's names. There are no thread pools and no queues of requests

@@ -9,9 +9,13 @@ use bytes::Bytes;
 use kerolox::net::{ConnectOptions, Connection};
 use kerolox_protocol::body;
 use kerolox_protocol::body::register::KvTable;
-use kerolox_protocol::header::route::{BrokerIdentityRequestHeader, RegisterBrokerRequestHeader};
+use kerolox_protocol::body::topic::DataVersion;
+use kerolox_protocol::header::admin::TopicRequestHeader;
+use kerolox_protocol::header::route::{
+    BrokerIdentityRequestHeader, QueryDataVersionResponseHeader, RegisterBrokerRequestHeader,
+};
 use kerolox_protocol::{Command, RequestCode, ResponseCode};
-use tokio::sync::{mpsc, watch};
+use tokio::sync::mpsc;
 use tokio::time::Instant;
 
 use super::bodies;
@@ -26,30 +30,30 @@ const FAREWELL_TIMEOUT: Duration = Duration::from_secs(1);
 /// Something to register.
 #[derive(Debug)]
 pub(super) struct Job {
-    /// Body of an increment; `None` is everything.
-    increment: Option<Bytes>,
+    what: What,
     /// Dropped when the job is done.
     _done: Option<mpsc::Sender<()>>,
 }
 
-impl Job {
-    pub(super) const fn full() -> Self {
-        Self {
-            increment: None,
-            _done: None,
-        }
-    }
+/// What a job registers.
+#[derive(Clone, Debug)]
+pub(super) enum What {
+    /// Everything.
+    Full,
+    /// Body of an increment.
+    Increment(Bytes),
+    /// Topics with the bodies that register them alone.
+    Topics(Vec<(String, Bytes)>),
+}
 
-    pub(super) const fn increment(body: Bytes) -> Self {
-        Self {
-            increment: Some(body),
-            _done: None,
-        }
+impl Job {
+    pub(super) const fn new(what: What) -> Self {
+        Self { what, _done: None }
     }
 
     pub(super) fn with_done(&self, done: mpsc::Sender<()>) -> Self {
         Self {
-            increment: self.increment.clone(),
+            what: self.what.clone(),
             _done: Some(done),
         }
     }
@@ -78,31 +82,61 @@ impl Peer {
         }
     }
 
-    pub(super) async fn run(
-        mut self,
-        mut jobs: mpsc::Receiver<Job>,
-        mut stopped: watch::Receiver<bool>,
-    ) {
+    /// Registers until nobody is left to give it jobs, then says farewell.
+    pub(super) async fn run(mut self, mut jobs: mpsc::Receiver<Job>) {
         self.next = Instant::now() + self.period();
         loop {
             // Cancel safety: nothing here loses anything when another branch wins.
             tokio::select! {
                 job = jobs.recv() => match job {
-                    Some(job) if self.pause.is_zero() => self.register(job.increment).await,
+                    Some(job) if self.pause.is_zero() => self.register(job.what).await,
                     Some(_) => self.needs_full.store(true, Ordering::Release),
-                    None => return,
+                    None => break,
                 },
-                () = tokio::time::sleep_until(self.next) => self.register(None).await,
+                () = tokio::time::sleep_until(self.next) => self.register_again().await,
                 () = lost(self.connection.as_ref()) => {
                     tracing::warn!(name_server = self.address, "connection to the name server lost");
                     self.connection = None;
                     self.needs_full.store(true, Ordering::Release);
                     self.next = Instant::now();
                 }
-                _ = stopped.changed() => break,
             }
         }
         self.farewell().await;
+    }
+
+    /// The periodical registration, which keeps the broker alive there.
+    pub(super) async fn register_again(&mut self) {
+        let config = self.broker.config();
+        let may_skip = !config.force_register
+            && !config.enable_split_registration
+            && !self.needs_full.load(Ordering::Acquire);
+        // A name server that can not be asked gets everything.
+        if may_skip && self.is_up_to_date().await.unwrap_or(false) {
+            self.next = Instant::now() + self.period();
+            return;
+        }
+        self.register(What::Full).await;
+    }
+
+    /// Whether the name server has the topics in their present version. Asking keeps the broker alive there.
+    async fn is_up_to_date(&self) -> Result<bool, String> {
+        let Some(connection) = &self.connection else {
+            return Ok(false);
+        };
+        let version = self.broker.topics().version();
+        let address = self.broker.config().advertised_address();
+        let header = self.identity(&address);
+        let request = Command::request(RequestCode::QUERY_DATA_VERSION, &header)
+            .with_body(body::encode(&version));
+        let reply = self.ask(connection, request).await?;
+        let answer: QueryDataVersionResponseHeader =
+            reply.header().map_err(|error| error.to_string())?;
+        if answer.changed || reply.body.is_empty() {
+            return Ok(false);
+        }
+        let theirs: DataVersion = body::decode(&reply.body).map_err(|error| error.to_string())?;
+        Ok(theirs == version)
     }
 
     fn period(&self) -> Duration {
@@ -110,8 +144,8 @@ impl Peer {
         Duration::from_millis(period.clamp(10_000, 60_000))
     }
 
-    async fn register(&mut self, increment: Option<Bytes>) {
-        match self.try_register(increment).await {
+    pub(super) async fn register(&mut self, what: What) {
+        match self.try_register(what).await {
             Ok(()) => {
                 if !self.pause.is_zero() {
                     tracing::info!(name_server = self.address, "registered again");
@@ -135,7 +169,7 @@ impl Peer {
         }
     }
 
-    async fn try_register(&mut self, increment: Option<Bytes>) -> Result<(), String> {
+    async fn try_register(&mut self, what: What) -> Result<(), String> {
         let connection = match &self.connection {
             Some(connection) if !connection.is_closed() => connection.clone(),
             _ => {
@@ -150,12 +184,27 @@ impl Peer {
                     .clone()
             }
         };
-        let config = self.broker.config();
         // Cleared before the topics are read: whatever is missed from here on counts for the next time.
         let needs_full = self.needs_full.swap(false, Ordering::AcqRel);
-        let body = increment
-            .filter(|_| !needs_full)
-            .unwrap_or_else(|| bodies::full(config, self.broker.topics()));
+        match what {
+            What::Topics(topics) if !needs_full => {
+                for (topic, body) in topics {
+                    self.register_topic(&connection, &topic, body).await?;
+                }
+            }
+            What::Increment(body) if !needs_full => self.register_topics(&connection, body).await?,
+            What::Full | What::Increment(_) | What::Topics(_) => {
+                for body in bodies::full(self.broker.config(), self.broker.topics()) {
+                    self.register_topics(&connection, body).await?;
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// REGISTER_BROKER with some or all topics.
+    async fn register_topics(&self, connection: &Connection, body: Bytes) -> Result<(), String> {
+        let config = self.broker.config();
         let crc = crc32fast::hash(&body) & 0x7fff_ffff;
         let (address, ha_address) = (config.advertised_address(), config.ha_address());
         let header = RegisterBrokerRequestHeader {
@@ -170,17 +219,35 @@ impl Peer {
             body_crc32: i32::try_from(crc).ok(),
         };
         let request = Command::request(RequestCode::REGISTER_BROKER, &header).with_body(body);
-        let timeout = Duration::from_millis(config.register_broker_timeout_mills);
+        let reply = self.ask(connection, request).await?;
+        self.learn(&reply.body);
+        Ok(())
+    }
+
+    /// REGISTER_TOPIC_IN_NAMESRV.
+    async fn register_topic(
+        &self,
+        connection: &Connection,
+        topic: &str,
+        body: Bytes,
+    ) -> Result<(), String> {
+        let header = TopicRequestHeader { topic };
+        let request =
+            Command::request(RequestCode::REGISTER_TOPIC_IN_NAMESRV, &header).with_body(body);
+        self.ask(connection, request).await.map(drop)
+    }
+
+    async fn ask(&self, connection: &Connection, request: Command) -> Result<Command, String> {
+        let timeout = self.broker.config().register_broker_timeout_mills;
         let reply = connection
-            .request(request, timeout)
+            .request(request, Duration::from_millis(timeout))
             .await
             .map_err(|error| error.to_string())?;
         if reply.response_code() != ResponseCode::SUCCESS {
             let remark = reply.remark.unwrap_or_default();
             return Err(format!("answered with code {}: {remark}", reply.code));
         }
-        self.learn(&reply.body);
-        Ok(())
+        Ok(reply)
     }
 
     /// A name server may know which topics are ordered.
@@ -201,18 +268,22 @@ impl Peer {
         }
     }
 
-    async fn farewell(self) {
-        let Some(connection) = self.connection else {
-            return;
-        };
+    fn identity<'h>(&'h self, address: &'h str) -> BrokerIdentityRequestHeader<'h> {
         let config = self.broker.config();
-        let address = config.advertised_address();
-        let header = BrokerIdentityRequestHeader {
+        BrokerIdentityRequestHeader {
             broker_name: &config.broker_name,
-            broker_addr: &address,
+            broker_addr: address,
             cluster_name: &config.broker_cluster_name,
             broker_id: config.broker_id,
+        }
+    }
+
+    async fn farewell(self) {
+        let Some(connection) = &self.connection else {
+            return;
         };
+        let address = self.broker.config().advertised_address();
+        let header = self.identity(&address);
         let request = Command::request(RequestCode::UNREGISTER_BROKER, &header);
         if let Err(error) = connection.request(request, FAREWELL_TIMEOUT).await {
             tracing::info!(name_server = self.address, %error, "the name server did not take the farewell");

@@ -5,7 +5,11 @@ use std::time::Instant;
 use crate::config::{BrokerConfig, NamesrvConfig};
 use crate::embedded::{RunningBroker, RunningNamesrv};
 use kerolox::net::{ConnectOptions, Connection};
-use kerolox_protocol::header::route::GetRouteInfoRequestHeader;
+use kerolox_protocol::body;
+use kerolox_protocol::body::route::TopicRouteData;
+use kerolox_protocol::header::route::{
+    DeleteTopicInNamesrvRequestHeader, GetRouteInfoRequestHeader,
+};
 use kerolox_protocol::{Command, RequestCode, ResponseCode};
 
 use super::*;
@@ -21,18 +25,31 @@ async fn name_server(port: u16) -> RunningNamesrv {
         .unwrap()
 }
 
-async fn is_routed(address: SocketAddr, topic: &str) -> bool {
+async fn ask(address: SocketAddr, request: Command) -> Command {
     let options = ConnectOptions::default();
     let connection = Connection::connect(&address.to_string(), options)
         .await
         .unwrap();
+    connection.request(request, PATIENCE).await.unwrap()
+}
+
+/// The permission of the topic's queues, if it has a route.
+async fn routed_perm(address: SocketAddr, topic: &str) -> Option<i32> {
     let header = GetRouteInfoRequestHeader {
         topic,
         accept_standard_json_only: None,
     };
     let request = Command::request(RequestCode::GET_ROUTEINFO_BY_TOPIC, &header);
-    let reply = connection.request(request, PATIENCE).await.unwrap();
-    reply.response_code() == ResponseCode::SUCCESS
+    let reply = ask(address, request).await;
+    let is_there = reply.response_code() == ResponseCode::SUCCESS;
+    is_there.then(|| {
+        let route: TopicRouteData = body::decode(&reply.body).unwrap();
+        route.queue_datas[0].perm
+    })
+}
+
+async fn is_routed(address: SocketAddr, topic: &str) -> bool {
+    routed_perm(address, topic).await.is_some()
 }
 
 async fn until_routed(address: SocketAddr, topic: &str, wanted: bool) {
@@ -84,5 +101,107 @@ fn every_name_server_learns_everything_whenever_it_comes() {
         assert!(!is_routed(one, "TBW102").await && !is_routed(two, "TBW102").await);
         first.stop().await;
         late.stop().await;
+    });
+}
+
+async fn until_perm(address: SocketAddr, topic: &str, wanted: i32) {
+    let deadline = Instant::now() + Duration::from_secs(20);
+    while routed_perm(address, topic).await != Some(wanted) {
+        assert!(Instant::now() < deadline, "'{topic}' never has {wanted}");
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+}
+
+/// Permission and name servers change while the broker runs; topics go in parts and alone.
+#[test]
+fn changed_settings_reach_name_servers() {
+    let dir = tempfile::tempdir().unwrap();
+    let runtime = crate::embedded::runtime(2).unwrap();
+    runtime.block_on(async {
+        let (first, second) = (name_server(0).await, name_server(0).await);
+        let (one, two) = (first.address(), second.address());
+        let config = BrokerConfig {
+            listen_port: 0,
+            namesrv_addr: one.to_string(),
+            store_path_root_dir: dir.path().join("store"),
+            enable_split_registration: true,
+            split_registration_size: 3,
+            enable_single_topic_register: true,
+            ..BrokerConfig::default()
+        };
+        let running = RunningBroker::start(config, "listenPort", "storePathRootDir")
+            .await
+            .unwrap();
+        let broker = running.broker();
+        for topic in broker.topics().snapshot().topic_config_table.keys() {
+            assert!(is_routed(one, topic).await, "{topic}");
+        }
+        broker
+            .topics()
+            .create_on_send("alone", "TBW102", 4, 0, 1)
+            .unwrap();
+        until_perm(one, "alone", 6).await;
+        let change = |text: String| broker.change_settings(text.as_bytes(), 7).map(drop);
+        change("brokerPermission=4".to_owned()).unwrap();
+        until_perm(one, "alone", 4).await;
+        until_perm(one, "SELF_TEST_TOPIC", 4).await;
+        broker
+            .topics()
+            .create_on_send("later", "TBW102", 4, 0, 1)
+            .unwrap();
+        until_perm(one, "later", 4).await;
+        change("brokerPermission=6".to_owned()).unwrap();
+        until_perm(one, "alone", 6).await;
+
+        change(format!("namesrvAddr={two}")).unwrap();
+        until_routed(two, "alone", true).await;
+        until_routed(one, "alone", false).await;
+        change("namesrvAddr=".to_owned()).unwrap();
+        until_routed(two, "alone", false).await;
+        change(format!("namesrvAddr={one};{two}")).unwrap();
+        until_routed(one, "alone", true).await;
+        until_routed(two, "alone", true).await;
+        running.stop().await;
+        assert!(!is_routed(one, "alone").await && !is_routed(two, "alone").await);
+        first.stop().await;
+        second.stop().await;
+    });
+}
+
+#[test]
+fn without_force_only_another_version_is_registered_again() {
+    let dir = tempfile::tempdir().unwrap();
+    let runtime = crate::embedded::runtime(2).unwrap();
+    runtime.block_on(async {
+        let name_server = name_server(0).await;
+        let address = name_server.address();
+        let config = BrokerConfig {
+            force_register: false,
+            store_path_root_dir: dir.path().join("store"),
+            ..BrokerConfig::default()
+        };
+        let disk = Arc::new(crate::store::disk::RealDisk::new());
+        let clock = Arc::new(crate::store::clock::SystemClock);
+        let (broker, _) = Broker::open(config, address, disk, clock).unwrap();
+        let needs_full = Arc::new(AtomicBool::new(false));
+        let mut peer = Peer::new(address.to_string(), Arc::clone(&broker), needs_full);
+        peer.register(What::Full).await;
+        assert!(is_routed(address, "TBW102").await);
+        // What a registration would bring back.
+        let header = DeleteTopicInNamesrvRequestHeader {
+            topic: "TBW102",
+            cluster_name: None,
+        };
+        ask(
+            address,
+            Command::request(RequestCode::DELETE_TOPIC_IN_NAMESRV, &header),
+        )
+        .await;
+        peer.register_again().await;
+        assert!(!is_routed(address, "TBW102").await);
+        broker.topics().touch(9);
+        peer.register_again().await;
+        assert!(is_routed(address, "TBW102").await);
+        name_server.stop().await;
     });
 }

@@ -3,6 +3,7 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use kerolox_protocol::Command;
 use kerolox_protocol::body::topic::{DataVersion, TopicConfig};
@@ -17,6 +18,8 @@ type Listener = Box<dyn Fn() + Send + Sync>;
 pub struct TopicChanges {
     state: Mutex<Changes>,
     listener: Mutex<Option<Listener>>,
+    /// There are name servers that learn of changes.
+    has_audience: AtomicBool,
 }
 
 /// Changes taken together.
@@ -43,6 +46,11 @@ impl TopicChanges {
         }
     }
 
+    /// Sets whether there are name servers that learn of changes; nobody waits for them otherwise.
+    pub fn set_audience(&self, has_audience: bool) {
+        self.has_audience.store(has_audience, Ordering::Release);
+    }
+
     pub(super) fn add(
         &self,
         configs: impl IntoIterator<Item = Arc<TopicConfig>>,
@@ -66,7 +74,8 @@ impl TopicChanges {
     /// Keeps a reply until name servers know the changes made so far. Gives it back if nobody tells them.
     pub fn reply_when_known(&self, session: &Arc<Session>, reply: Command) -> Option<Command> {
         let listener = self.listener.lock();
-        let Some(wake) = listener.as_ref() else {
+        let has_audience = self.has_audience.load(Ordering::Acquire);
+        let Some(wake) = listener.as_ref().filter(|_| has_audience) else {
             return Some(reply);
         };
         self.state.lock().waiting.push((Arc::clone(session), reply));
@@ -79,7 +88,8 @@ impl TopicChanges {
         std::mem::take(&mut *self.state.lock())
     }
 
-    fn wake(&self) {
+    /// Wakes who listens, even if no topic changed: something else that it looks at has.
+    pub fn wake(&self) {
         if let Some(wake) = self.listener.lock().as_ref() {
             wake();
         }

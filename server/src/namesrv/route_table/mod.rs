@@ -1,11 +1,15 @@
 // SPDX-License-Identifier: Apache-2.0
-//! The five tables of a name server and how registrations, departures and silence change them. Facts: server.md 1.1-1.3.
+//! The tables of a name server and how registrations change them. Facts: server.md 1.1, 1.2.
 //!
-//! `query` reads them.
+//! `departure` takes brokers out again, `query` reads, `notice` says who has to learn of a new smallest id.
 
+mod departure;
+mod notice;
 mod query;
 
-pub use query::UnitFilter;
+pub use departure::Departure;
+pub use notice::MinIdNotice;
+pub use query::{UnitFilter, keep_zone};
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
@@ -13,7 +17,7 @@ use std::sync::Arc;
 use kerolox_protocol::body::route::{BrokerData, QueueData};
 use kerolox_protocol::body::topic::{DataVersion, TopicConfig, TopicConfigTable, perm};
 
-use crate::net::{Session, SessionId};
+use crate::net::Session;
 
 /// Silence after which a broker is dropped unless its registration says otherwise, milliseconds.
 pub const DEFAULT_TIMEOUT_MS: i64 = 120_000;
@@ -38,6 +42,7 @@ struct Live {
     session: Arc<Session>,
     ha_address: String,
     broker_name: String,
+    broker_id: i64,
 }
 
 /// What a broker says of itself.
@@ -59,8 +64,10 @@ pub struct Registration<'a> {
     pub acting_master: Option<bool>,
     /// Its topics.
     pub topics: &'a TopicConfigTable,
-    /// Its filter servers.
-    pub filter_servers: &'a [String],
+    /// Its zone.
+    pub zone: Option<&'a str>,
+    /// Its filter servers; `None` leaves what is known of them.
+    pub filter_servers: Option<&'a [String]>,
     /// Its connection.
     pub session: &'a Arc<Session>,
 }
@@ -72,6 +79,8 @@ pub struct Registered {
     pub master_address: Option<String>,
     /// Replication address of the master, for others.
     pub ha_address: Option<String>,
+    /// The registration made it the smallest id of its set.
+    pub notice: Option<MinIdNotice>,
 }
 
 /// A registration of one topic only may not introduce a broker.
@@ -81,7 +90,7 @@ pub struct Registered {
 )]
 pub struct SingleTopicError;
 
-/// Topics, broker sets, clusters, live brokers and filter servers.
+/// Topics, broker sets, clusters, live brokers, filter servers and static-topic mappings.
 #[derive(Debug, Default)]
 pub struct RouteTable {
     topic_queues: HashMap<String, BTreeMap<String, QueueData>>,
@@ -89,6 +98,8 @@ pub struct RouteTable {
     cluster_addrs: BTreeMap<String, BTreeSet<String>>,
     live: BTreeMap<BrokerKey, Live>,
     filter_servers: BTreeMap<BrokerKey, Vec<String>>,
+    /// By topic and broker name, as they came.
+    mappings: HashMap<String, BTreeMap<String, serde_json::Value>>,
 }
 
 impl RouteTable {
@@ -124,6 +135,7 @@ impl RouteTable {
             return Ok(Registered::default());
         }
         let is_first = holder.is_none();
+        let smallest_before = self.smallest_id(broker.broker_name);
         self.join(broker);
         if self.gives_topics(broker) {
             self.take_topics(broker, &key, is_first, delete_unlisted);
@@ -138,6 +150,7 @@ impl RouteTable {
             session: Arc::clone(broker.session),
             ha_address: broker.ha_address.to_owned(),
             broker_name: broker.broker_name.to_owned(),
+            broker_id: broker.broker_id,
         };
         if self.live.insert(key.clone(), live).is_none() {
             tracing::info!(
@@ -148,13 +161,24 @@ impl RouteTable {
                 "broker registered"
             );
         }
-        if broker.filter_servers.is_empty() {
-            self.filter_servers.remove(&key);
-        } else {
-            self.filter_servers
-                .insert(key, broker.filter_servers.to_vec());
+        match broker.filter_servers {
+            None => {}
+            Some([]) => drop(self.filter_servers.remove(&key)),
+            Some(servers) => drop(self.filter_servers.insert(key, servers.to_vec())),
         }
-        Ok(self.master_for(broker))
+        let is_smaller = smallest_before.is_some_and(|smallest| broker.broker_id < smallest);
+        let set = self.broker_addrs.get(broker.broker_name);
+        Ok(Registered {
+            notice: set
+                .filter(|_| is_smaller)
+                .and_then(|set| MinIdNotice::gained(set, broker.ha_address)),
+            ..self.master_for(broker)
+        })
+    }
+
+    fn smallest_id(&self, broker_name: &str) -> Option<i64> {
+        let set = self.broker_addrs.get(broker_name)?;
+        set.broker_addrs.keys().next().copied()
     }
 
     /// Whether another live address holds the id with a newer state.
@@ -186,6 +210,7 @@ impl RouteTable {
             });
         broker.cluster.clone_into(&mut data.cluster);
         data.enable_acting_master = broker.acting_master.unwrap_or(false);
+        data.zone_name = broker.zone.map(str::to_owned);
         data.broker_addrs
             .retain(|id, address| *id == broker.broker_id || address != broker.address);
         data.broker_addrs
@@ -194,11 +219,7 @@ impl RouteTable {
 
     /// Topics come from the master, or from the slave with the smallest id of a set of new brokers.
     fn gives_topics(&self, broker: &Registration<'_>) -> bool {
-        let is_smallest = self
-            .broker_addrs
-            .get(broker.broker_name)
-            .and_then(|data| data.broker_addrs.keys().next())
-            .is_some_and(|smallest| *smallest == broker.broker_id);
+        let is_smallest = self.smallest_id(broker.broker_name) == Some(broker.broker_id);
         broker.broker_id == MASTER || (broker.acting_master.is_some() && is_smallest)
     }
 
@@ -215,7 +236,9 @@ impl RouteTable {
             .get(key)
             .is_none_or(|live| live.version != version);
         let listed = &broker.topics.topic_config_table;
-        if delete_unlisted {
+        let mappings = broker.topics.topic_queue_mapping_info_map.as_ref();
+        // Static topics live on brokers that do not list them.
+        if delete_unlisted && mappings.is_none_or(BTreeMap::is_empty) {
             self.topic_queues.retain(|topic, queues| {
                 if !listed.contains_key(topic) {
                     queues.remove(broker.broker_name);
@@ -234,6 +257,21 @@ impl RouteTable {
                 queues.insert(broker.broker_name.to_owned(), data);
             }
         }
+        if is_first || has_new_version {
+            for (topic, mapping) in mappings.into_iter().flatten() {
+                let name = mapping.get("bname").and_then(serde_json::Value::as_str);
+                let name = name.unwrap_or(broker.broker_name).to_owned();
+                let brokers = self.mappings.entry(topic.clone()).or_default();
+                brokers.insert(name, mapping.clone());
+            }
+        }
+        self.drop_orphaned_mappings();
+    }
+
+    /// Mappings of topics that are gone.
+    fn drop_orphaned_mappings(&mut self) {
+        let topics = &self.topic_queues;
+        self.mappings.retain(|topic, _| topics.contains_key(topic));
     }
 
     fn master_for(&self, broker: &Registration<'_>) -> Registered {
@@ -252,6 +290,7 @@ impl RouteTable {
         Registered {
             master_address: ha_address.is_some().then(|| master.clone()),
             ha_address,
+            notice: None,
         }
     }
 
@@ -268,83 +307,6 @@ impl RouteTable {
         self.live.get(key).map(|live| live.version)
     }
 
-    /// A broker leaves: its address goes, and with the last address of a set everything that names the set.
-    pub fn unregister(&mut self, key: &BrokerKey, broker_name: &str) {
-        if self.live.remove(key).is_some() {
-            tracing::info!(
-                cluster = key.cluster,
-                broker = broker_name,
-                address = key.address,
-                "broker removed"
-            );
-        }
-        self.filter_servers.remove(key);
-        let Some(data) = self.broker_addrs.get_mut(broker_name) else {
-            return;
-        };
-        data.broker_addrs
-            .retain(|_, address| *address != key.address);
-        if data.broker_addrs.is_empty() {
-            self.forget_set(broker_name);
-        } else if data.enable_acting_master && !data.broker_addrs.contains_key(&MASTER) {
-            self.for_each_queue(broker_name, |queue| queue.perm &= !perm::WRITE);
-        }
-    }
-
-    fn forget_set(&mut self, broker_name: &str) {
-        self.broker_addrs.remove(broker_name);
-        self.cluster_addrs.retain(|_, names| {
-            names.remove(broker_name);
-            !names.is_empty()
-        });
-        self.topic_queues.retain(|_, queues| {
-            queues.remove(broker_name);
-            !queues.is_empty()
-        });
-    }
-
-    /// Removes the brokers that registered through a connection.
-    pub fn remove_session(&mut self, session: SessionId) {
-        let gone = self
-            .live
-            .iter()
-            .filter(|(_, live)| live.session.id() == session);
-        let gone: Vec<_> = gone
-            .map(|(key, live)| (key.clone(), live.broker_name.clone()))
-            .collect();
-        for (key, broker_name) in gone {
-            self.unregister(&key, &broker_name);
-        }
-    }
-
-    /// Removes brokers that have been silent for longer than they said and returns their connections.
-    pub fn expire(&mut self, now_ms: i64) -> Vec<Arc<Session>> {
-        let silent = self
-            .live
-            .iter()
-            .filter(|(_, live)| live.seen_ms.saturating_add(live.timeout_ms) < now_ms);
-        let silent: Vec<_> = silent
-            .map(|(key, live)| {
-                (
-                    key.clone(),
-                    live.broker_name.clone(),
-                    Arc::clone(&live.session),
-                )
-            })
-            .collect();
-        let mut sessions = Vec::with_capacity(silent.len());
-        for (key, broker_name, session) in silent {
-            tracing::warn!(
-                broker = broker_name,
-                address = key.address,
-                "broker was silent for too long"
-            );
-            self.unregister(&key, &broker_name);
-            sessions.push(session);
-        }
-        sessions
-    }
-
     /// Adds queues of a topic on brokers that are known.
     pub fn add_queues(&mut self, topic: &str, queues: Vec<QueueData>) {
         for queue in queues {
@@ -359,6 +321,7 @@ impl RouteTable {
     pub fn delete_topic(&mut self, topic: &str, cluster: Option<&str>) {
         let Some(cluster) = cluster else {
             self.topic_queues.remove(topic);
+            self.mappings.remove(topic);
             return;
         };
         let Some(names) = self.cluster_addrs.get(cluster) else {
@@ -370,6 +333,7 @@ impl RouteTable {
         queues.retain(|broker_name, _| !names.contains(broker_name));
         if queues.is_empty() {
             self.topic_queues.remove(topic);
+            self.mappings.remove(topic);
         }
     }
 

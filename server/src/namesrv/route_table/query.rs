@@ -71,6 +71,7 @@ impl RouteTable {
             broker_datas,
             filter_server_table,
             queue_datas: queues.values().cloned().collect(),
+            topic_queue_mapping_by_broker: self.mappings.get(topic).cloned(),
             ..TopicRouteData::default()
         })
     }
@@ -145,6 +146,26 @@ impl RouteTable {
         TopicList {
             broker_addr: addresses.next().cloned(),
             topic_list,
+        }
+    }
+}
+
+/// Leaves the broker sets of a zone, and those without a master: consumers may have to read from slaves elsewhere.
+pub fn keep_zone(route: &mut TopicRouteData, zone: &str) {
+    let is_near = |set: &BrokerData| {
+        let zone_of_set = set.zone_name.as_ref();
+        !set.broker_addrs.contains_key(&MASTER)
+            || zone_of_set.is_some_and(|name| name.eq_ignore_ascii_case(zone))
+    };
+    let sets = std::mem::take(&mut route.broker_datas);
+    let (near, far): (Vec<_>, Vec<_>) = sets.into_iter().partition(is_near);
+    route.broker_datas = near;
+    for set in far {
+        route
+            .queue_datas
+            .retain(|queue| queue.broker_name != set.broker_name);
+        for address in set.broker_addrs.values() {
+            route.filter_server_table.remove(address);
         }
     }
 }
