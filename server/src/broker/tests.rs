@@ -17,9 +17,12 @@ use crate::store::clock::ManualClock;
 use crate::store::disk::{Fault, FaultKind, SimDisk};
 
 mod consuming;
+mod delay;
 mod filtering;
 mod query;
 mod resetting;
+mod timer;
+mod timer_failures;
 
 struct Rig {
     broker: Arc<Broker>,

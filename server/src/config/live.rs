@@ -51,7 +51,8 @@ impl<T: PartialEq> Live<T> {
             self.current.store(0, Ordering::Release);
             return Ok(());
         }
-        let free_or_equal = |slot: &OnceLock<Box<T>>| slot.get().is_none_or(|kept| **kept == settings);
+        let free_or_equal =
+            |slot: &OnceLock<Box<T>>| slot.get().is_none_or(|kept| **kept == settings);
         let at = self.later.iter().position(free_or_equal);
         let slot = at.and_then(|at| self.later.get(at));
         let (Some(at), Some(slot)) = (at, slot) else {

@@ -14,6 +14,7 @@ pub mod heartbeat;
 pub mod offset;
 pub mod pull;
 pub mod query;
+pub mod recall;
 pub mod reset;
 pub mod route;
 pub mod send;

@@ -12,9 +12,11 @@ pub(super) mod group_admin;
 pub(super) mod offset;
 pub(super) mod pull;
 pub(super) mod query;
+pub(super) mod recall;
 pub(super) mod reset;
 pub(super) mod send;
 pub(super) mod send_back;
+pub(super) mod timer_admin;
 pub(super) mod topic_admin;
 
 use kerolox_protocol::header::HeaderError;
