@@ -16,6 +16,7 @@ use parking_lot::{Mutex, RwLock};
 use crate::config::BrokerConfig;
 use crate::persist::TableFile;
 use crate::store::disk::Disk;
+use crate::store::light;
 
 /// Groups that exist without being created.
 const BUILT_IN: [&str; 8] = [
@@ -38,6 +39,8 @@ pub struct GroupTable {
     version: Mutex<DataVersion>,
     auto_create: bool,
     auto_create_system: bool,
+    /// Each group of a light queue is there without being made (`enableLmq`).
+    has_light: bool,
     file: TableFile,
 }
 
@@ -73,6 +76,7 @@ impl GroupTable {
             version: Mutex::new(version),
             auto_create: config.auto_create_subscription_group,
             auto_create_system: config.enable_create_sys_group,
+            has_light: config.enable_lmq,
             file,
         })
     }
@@ -99,6 +103,9 @@ impl GroupTable {
 
     /// The settings of a group if it exists.
     pub fn get(&self, group: &str) -> Option<Arc<SubscriptionGroupConfig>> {
+        if self.has_light && light::is_light(group) {
+            return Some(Arc::new(new_group(group)));
+        }
         self.groups.read().get(group).cloned()
     }
 

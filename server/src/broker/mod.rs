@@ -7,6 +7,7 @@
 //!
 //! The way of a request: `dispatch` (one `match`) -> `processor/*` -> [`crate::store`] -> [`crate::net::Replies`].
 
+mod calls;
 mod consumption;
 mod dispatch;
 mod draft;
@@ -15,12 +16,14 @@ mod long_poll;
 mod processor;
 mod rates;
 mod schedule;
+mod transaction;
 mod unique_ids;
 
 pub mod clients;
 pub mod groups;
 pub mod locks;
 pub mod offsets;
+pub mod put_status;
 pub mod registration;
 pub mod topics;
 
@@ -31,6 +34,7 @@ use std::sync::Arc;
 use parking_lot::Mutex;
 
 use crate::config::BrokerConfig;
+use crate::net::Calls;
 use crate::store::clock::Clock;
 use crate::store::disk::Disk;
 use crate::store::{FlushReport, MessageStore, QueueHandle, RecoveryReport, StoreError};
@@ -45,6 +49,7 @@ use processor::send::SendBatch;
 use rates::Rates;
 use schedule::DelaySchedule;
 use topics::TopicTable;
+use transaction::Transactions;
 use unique_ids::UniqueIds;
 
 /// Why a broker can not start.
@@ -79,7 +84,9 @@ pub struct Broker {
     pub(crate) rates: Rates,
     long_poll: LongPoll,
     flush_waiters: FlushWaiters,
+    calls: Calls<calls::Waiting>,
     schedule: DelaySchedule,
+    transactions: Transactions,
     unique_ids: UniqueIds,
     /// Properties that the broker adds to every message, as text.
     stamp: String,
@@ -131,7 +138,9 @@ impl Broker {
             rates: Rates::new(now_ms),
             long_poll: LongPoll::default(),
             flush_waiters: FlushWaiters::default(),
+            calls: Calls::new(calls::LIMITS),
             schedule,
+            transactions: Transactions::new(&config, now_ms),
             unique_ids: UniqueIds::new(store_host.ip()),
             batches: Mutex::new(Vec::new()),
             config,
@@ -167,7 +176,9 @@ impl Broker {
     pub fn tick(&self, now_ms: i64) {
         self.flush_waiters.expire(self, now_ms);
         self.long_poll.expire(self, now_ms);
+        self.expire_calls(now_ms);
         self.schedule.tick(self, now_ms);
+        self.transactions.tick(self, now_ms);
         for session in self.clients.expire(now_ms) {
             session.close();
         }
@@ -199,6 +210,7 @@ impl Broker {
     /// Persists every table. The store is shut down by its owner afterwards.
     pub fn persist(&self) {
         let now_ms = self.clock.now_ms();
+        self.transactions.flush(self, now_ms);
         self.topics.persist(now_ms);
         self.groups.persist(now_ms);
         self.offsets.persist(now_ms);

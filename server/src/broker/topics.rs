@@ -20,6 +20,7 @@ pub use changes::{Changes, TopicChanges};
 use crate::config::BrokerConfig;
 use crate::persist::{Origin, TableFile};
 use crate::store::disk::Disk;
+use crate::store::light;
 
 /// Topics by name.
 #[derive(Debug)]
@@ -29,6 +30,8 @@ pub struct TopicTable {
     system: HashSet<String>,
     origin: Origin,
     auto_create: bool,
+    /// Each light queue is a topic of its own that nobody made (`enableLmq`).
+    has_light: bool,
     file: TableFile,
     changes: Arc<TopicChanges>,
 }
@@ -67,6 +70,7 @@ impl TopicTable {
             system,
             origin,
             auto_create: config.auto_create_topic_enable,
+            has_light: config.enable_lmq,
             file,
             changes: Arc::new(TopicChanges::default()),
         })
@@ -80,7 +84,8 @@ impl TopicTable {
         }
         let lost = stored
             .iter()
-            .filter(|(name, _)| self.get(name).is_none() && name::check_topic(name).is_ok());
+            .filter(|(name, _)| self.get(name).is_none() && name::check_topic(name).is_ok())
+            .filter(|(name, _)| !light::is_light(name));
         let adopted: Vec<TopicConfig> = lost
             .map(|(name, queues)| {
                 tracing::warn!(
@@ -100,6 +105,10 @@ impl TopicTable {
 
     /// The settings of a topic.
     pub fn get(&self, topic: &str) -> Option<Arc<TopicConfig>> {
+        if self.has_light && light::is_light(topic) {
+            let config = TopicConfig::new(topic, 1, perm::READ | perm::WRITE);
+            return Some(Arc::new(config));
+        }
         self.topics.read().get(topic).cloned()
     }
 
@@ -119,7 +128,7 @@ impl TopicTable {
             return Ok(config);
         }
         name::check_topic(topic).map_err(|error| format!("topic '{topic}': {error}"))?;
-        let created = self.inherit(topic, default_topic, queue_nums, topic_sys_flag);
+        let created = self.inherit(topic, default_topic, queue_nums, topic_sys_flag, now_ms);
         let config = match created {
             Ok(config) => config,
             Err(_) if name::is_retry_topic(topic) => TopicConfig {
@@ -137,6 +146,7 @@ impl TopicTable {
         default_topic: &str,
         queue_nums: i32,
         topic_sys_flag: i32,
+        now_ms: i64,
     ) -> Result<TopicConfig, String> {
         let refused =
             |why: String| format!("topic '{topic}' does not exist and is not created: {why}");
@@ -146,9 +156,16 @@ impl TopicTable {
                 self.auto_create
             )));
         };
-        // A left-over of a time with automatic creation counts for nothing.
-        let inherits = perm::is_inherited(pattern.perm)
-            && (self.auto_create || default_topic != name::AUTO_CREATE_TOPIC);
+        // A left-over of a time with automatic creation counts for nothing, and is an ordinary topic from now on.
+        let is_left_over = default_topic == name::AUTO_CREATE_TOPIC && !self.auto_create;
+        let inherits = perm::is_inherited(pattern.perm) && !is_left_over;
+        if is_left_over && pattern.perm != perm::READ | perm::WRITE {
+            let demoted = TopicConfig {
+                perm: perm::READ | perm::WRITE,
+                ..TopicConfig::clone(&pattern)
+            };
+            self.update([demoted], now_ms);
+        }
         if !inherits {
             return Err(refused(format!(
                 "the default topic '{default_topic}' has permission {} without 'X' (inherit)",

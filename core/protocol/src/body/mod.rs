@@ -11,6 +11,7 @@ mod lenient;
 
 pub mod cluster;
 pub mod connection;
+pub mod consumer_status;
 pub mod group;
 pub mod heartbeat;
 pub mod lock;

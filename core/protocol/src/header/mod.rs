@@ -10,12 +10,15 @@ use thiserror::Error;
 use crate::ext::ExtFields;
 
 pub mod admin;
+pub mod client_query;
 pub mod heartbeat;
 pub mod offset;
 pub mod pull;
 pub mod query;
+pub mod reply;
 pub mod route;
 pub mod send;
+pub mod transaction;
 
 /// A typed header.
 pub trait Header<'a>: Sized {

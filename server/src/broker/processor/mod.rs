@@ -6,13 +6,16 @@
 
 pub(super) mod broker_info;
 pub(super) mod client;
+pub(super) mod client_query;
 pub(super) mod consumer;
 pub(super) mod group_admin;
 pub(super) mod offset;
 pub(super) mod pull;
 pub(super) mod query;
+pub(super) mod reply;
 pub(super) mod send;
 pub(super) mod send_back;
+mod send_checks;
 pub(super) mod topic_admin;
 
 use kerolox_protocol::header::HeaderError;
