@@ -24,6 +24,11 @@ impl Refusal {
         }
     }
 
+    /// The same under another code.
+    pub(crate) fn with_code(self, code: ResponseCode) -> Self {
+        Self { code, ..self }
+    }
+
     /// The answer.
     pub(crate) fn into_reply(self) -> Command {
         Command::response(self.code).with_remark(self.remark)

@@ -15,8 +15,12 @@ pub const V4_9_4: i32 = 401;
 pub const V4_1_0_SNAPSHOT: i32 = 232;
 /// Release 3.4.9; `maxReconsumeTimes` of a header counts from here on.
 pub const V3_4_9: i32 = 121;
+/// Release 3.1.8-SNAPSHOT; clients answer GET_CONSUMER_RUNNING_INFO and CONSUME_MESSAGE_DIRECTLY from here on.
+pub const V3_1_8_SNAPSHOT: i32 = 62;
 /// Release 3.0.11; REGISTER_BROKER has its present body from here on.
 pub const V3_0_11: i32 = 37;
+/// Release 3.0.7-SNAPSHOT; clients answer GET_CONSUMER_STATUS_FROM_CLIENT from here on.
+pub const V3_0_7_SNAPSHOT: i32 = 28;
 
 /// The text that the reference prints for a version, as far as its exact name is known here.
 pub fn description(version: i32) -> String {

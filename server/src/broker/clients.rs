@@ -60,13 +60,22 @@ pub struct Change {
     pub resend: bool,
 }
 
+#[derive(Debug, Default)]
+struct Producers {
+    groups: HashMap<String, BTreeMap<SessionId, Member>>,
+    /// The same by client id: where replies go.
+    by_client: HashMap<String, Arc<Session>>,
+    /// Who of a group was asked last.
+    turn: usize,
+}
+
 /// Consumer and producer groups by name.
 #[derive(Debug)]
 pub struct ClientTable {
     consumers: RwLock<HashMap<String, Arc<Group>>>,
-    producers: RwLock<HashMap<String, BTreeMap<SessionId, Member>>>,
     pulled: PulledSubscriptions,
     subscription_expiry_ms: i64,
+    producers: RwLock<Producers>,
     expiry_ms: i64,
     scanned_ms: AtomicI64,
 }
@@ -134,9 +143,16 @@ impl ClientTable {
     /// Notes a producer's heartbeat.
     pub fn register_producer(&self, group: &str, member: Member) {
         let mut producers = self.producers.write();
-        let members = match producers.get_mut(group) {
+        let known = producers.by_client.get(&member.client_id);
+        if known.is_none_or(|session| session.id() != member.session.id()) {
+            let session = Arc::clone(&member.session);
+            producers
+                .by_client
+                .insert(member.client_id.clone(), session);
+        }
+        let members = match producers.groups.get_mut(group) {
             Some(members) => members,
-            None => producers.entry(group.to_owned()).or_default(),
+            None => producers.groups.entry(group.to_owned()).or_default(),
         };
         members.insert(member.session.id(), member);
     }
@@ -157,21 +173,37 @@ impl ClientTable {
     /// A producer leaves its group.
     pub fn unregister_producer(&self, group: &str, session: SessionId) {
         let mut producers = self.producers.write();
-        let Some(members) = producers.get_mut(group) else {
+        let Some(members) = producers.groups.get_mut(group) else {
             return;
         };
-        members.remove(&session);
+        let left = members.remove(&session);
         if members.is_empty() {
-            producers.remove(group);
+            producers.groups.remove(group);
+        }
+        let Some(left) = left else {
+            return;
+        };
+        let stays = producers
+            .groups
+            .values()
+            .filter_map(|members| members.get(&session))
+            .any(|member| member.client_id == left.client_id);
+        if !stays {
+            producers.forget_client(&left);
         }
     }
 
     /// A connection is gone; returns the consumer groups that lost a member.
     pub fn remove_session(&self, session: SessionId) -> Vec<String> {
-        self.producers.write().retain(|_, members| {
+        let mut producers = self.producers.write();
+        producers.groups.retain(|_, members| {
             members.remove(&session);
             !members.is_empty()
         });
+        producers
+            .by_client
+            .retain(|_, client| client.id() != session);
+        drop(producers);
         let mut left = Vec::new();
         self.consumers.write().retain(|name, group| {
             if group.remove(session) {
@@ -199,6 +231,7 @@ impl ClientTable {
         };
         self.producers
             .read()
+            .groups
             .values()
             .flat_map(BTreeMap::values)
             .for_each(&mut collect);
@@ -253,8 +286,46 @@ impl ClientTable {
     pub fn producers(&self, group: &str) -> Option<Vec<Member>> {
         self.producers
             .read()
+            .groups
             .get(group)
             .map(|members| members.values().cloned().collect())
+    }
+
+    /// A connected member of a producer group, another one each time.
+    pub fn next_producer(&self, group: &str) -> Option<Arc<Session>> {
+        let mut producers = self.producers.write();
+        producers.turn = producers.turn.wrapping_add(1);
+        let Producers { groups, turn, .. } = &*producers;
+        let members = groups.get(group)?;
+        let sessions = || members.values().map(|member| &member.session);
+        let start = turn % members.len().max(1);
+        let mut in_turn = sessions().skip(start).chain(sessions().take(start));
+        in_turn.find(|session| !session.is_closed()).map(Arc::clone)
+    }
+
+    /// The connection of the producer with this client id.
+    pub fn producer_named(&self, client_id: &str) -> Option<Arc<Session>> {
+        let producers = self.producers.read();
+        let session = producers.by_client.get(client_id)?;
+        (!session.is_closed()).then(|| Arc::clone(session))
+    }
+
+    /// The member of a consumer group with this client id.
+    pub fn member(&self, group: &str, client_id: &str) -> Option<Member> {
+        let members = self.consumers.read().get(group)?.members();
+        members
+            .into_iter()
+            .find(|member| member.client_id == client_id)
+    }
+}
+
+impl Producers {
+    /// The client produces no more on this connection.
+    fn forget_client(&mut self, left: &Member) {
+        let session = self.by_client.get(&left.client_id);
+        if session.is_some_and(|session| session.id() == left.session.id()) {
+            self.by_client.remove(&left.client_id);
+        }
     }
 }
 

@@ -11,9 +11,10 @@ use kerolox_protocol::{Command, RequestCode, ResponseCode};
 
 use super::Broker;
 use super::processor::{
-    broker_info, client, consumer, consumption, group_admin, offset, pull, query, recall, reset,
-    send, send_back, timer_admin, topic_admin,
+    broker_info, client, client_query, consumer, consumption, group_admin, offset, pull, query,
+    recall, reply, reset, send, send_back, timer_admin, topic_admin,
 };
+use super::transaction;
 use crate::net::{Outcome, Replies, Request, Service, Session};
 
 impl Service for Broker {
@@ -22,6 +23,7 @@ impl Service for Broker {
         let mut batch = self.take_batch();
         for (index, command) in requests.iter().enumerate() {
             if command.is_response() {
+                self.client_answered(session, command);
                 continue;
             }
             let request = Request {
@@ -56,6 +58,7 @@ impl Service for Broker {
 
     fn closed(&self, session: &Arc<Session>) {
         self.long_poll.forget(session);
+        self.forget_calls(session);
         client::closed(self, session);
     }
 }
@@ -66,6 +69,23 @@ fn dispatch(broker: &Broker, code: RequestCode, request: &Request<'_>) -> Outcom
         RequestCode::RECALL_MESSAGE => recall::recall_message(broker, request),
         RequestCode::GET_TIMER_CHECK_POINT => timer_admin::get_timer_check_point(broker, request),
         RequestCode::GET_TIMER_METRICS => timer_admin::get_timer_metrics(broker, request),
+        RequestCode::SEND_REPLY_MESSAGE | RequestCode::SEND_REPLY_MESSAGE_V2 => {
+            reply::send_reply_message(broker, request)
+        }
+        RequestCode::END_TRANSACTION => transaction::end::end_transaction(broker, request),
+        RequestCode::RESUME_CHECK_HALF_MESSAGE => {
+            transaction::resume::resume_check_half_message(broker, request)
+        }
+
+        RequestCode::GET_CONSUMER_RUNNING_INFO => {
+            client_query::get_consumer_running_info(broker, request)
+        }
+        RequestCode::CONSUME_MESSAGE_DIRECTLY => {
+            client_query::consume_message_directly(broker, request)
+        }
+        RequestCode::INVOKE_BROKER_TO_GET_CONSUMER_STATUS => {
+            client_query::get_consumer_status(broker, request)
+        }
 
         RequestCode::HEART_BEAT => client::heart_beat(broker, request),
         RequestCode::UNREGISTER_CLIENT => client::unregister_client(broker, request),

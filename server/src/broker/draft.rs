@@ -5,6 +5,7 @@
 //! with ([`Draft::push`]) or stores it alone ([`Broker::put`]). Source: store.md 9.1, server.md 13.
 
 use std::net::SocketAddr;
+use std::sync::Arc;
 
 use bytes::Bytes;
 use kerolox_protocol::message::properties::Properties;
@@ -15,7 +16,7 @@ use kerolox_protocol::message::{MessageExt, name, property, sys_flag, tags};
 use super::Broker;
 use super::timer::TIMER_PROPERTIES;
 use crate::refusal::Refusal;
-use crate::store::{AppendBatch, AppendError, StoreError};
+use crate::store::{AppendBatch, AppendError, QueueHandle, StoreError, light};
 
 /// A message on its way to the store.
 #[derive(Clone, Debug)]
@@ -38,6 +39,10 @@ pub(in crate::broker) struct Draft {
 /// Where a message was stored.
 #[derive(Clone, Copy, Debug)]
 pub(in crate::broker) struct Stored {
+    /// Position in the commit log.
+    pub(in crate::broker) physical_offset: i64,
+    /// Position in the queue.
+    pub(in crate::broker) queue_offset: i64,
     /// End of the commit log behind it: under SYNC_FLUSH the message is safe once this is flushed.
     pub(in crate::broker) end_offset: i64,
 }
@@ -60,8 +65,10 @@ impl Draft {
         }
     }
 
-    /// A copy of a stored message, without its transaction.
+    /// A copy of a stored message, without its transaction and its places in light queues.
     pub(in crate::broker) fn copy_of(message: &MessageExt) -> Self {
+        let mut properties = message.message.properties.clone();
+        properties.remove(property::INNER_MULTI_QUEUE_OFFSET);
         Self {
             topic: message.message.topic.clone(),
             queue_id: message.queue_id,
@@ -72,7 +79,7 @@ impl Draft {
             reconsume_times: message.reconsume_times,
             prepared_transaction_offset: 0,
             body: message.message.body.clone(),
-            properties: message.message.properties.clone(),
+            properties,
             delay_ms: None,
         }
     }
@@ -156,6 +163,7 @@ impl Draft {
         records: &mut AppendBatch,
     ) -> Result<usize, StoreError> {
         let queue = broker.store.queue(&self.topic, self.queue_id)?;
+        let further = self.light_queues(broker)?;
         let text = self.properties.to_text();
         let fields = RecordFields {
             topic: &self.topic,
@@ -174,8 +182,24 @@ impl Draft {
             Some(delay_ms) => records.push_delayed(&queue, &fields, delay_ms),
             None => {
                 let tags_code = tags::tags_code(self.properties.get(property::TAGS));
-                records.push(&queue, &fields, tags_code)
+                if further.is_empty() {
+                    records.push(&queue, &fields, tags_code)
+                } else {
+                    records.push_light(&queue, &fields, tags_code, &further)
+                }
             }
+        }
+    }
+
+    /// The light queues that the message names and may be in.
+    fn light_queues(&self, broker: &Broker) -> Result<Vec<Arc<QueueHandle>>, StoreError> {
+        let names = self.properties.get(property::INNER_MULTI_DISPATCH);
+        match names {
+            Some(names) if broker.config.has_light_queues() && light::allows(&self.topic) => names
+                .split(',')
+                .map(|name| broker.store.light_queue(name))
+                .collect(),
+            _ => Ok(Vec::new()),
         }
     }
 }
@@ -187,10 +211,14 @@ impl Broker {
         draft.push(self, &mut records)?;
         let end_offset = self.store.append(&mut records).end_offset;
         let result = records.results().first().copied();
-        result.unwrap_or(Err(AppendError::Closed))?;
+        let appended = result.unwrap_or(Err(AppendError::Closed))?;
         for queue in records.arrivals() {
             self.arrived(queue);
         }
-        Ok(Stored { end_offset })
+        Ok(Stored {
+            physical_offset: appended.physical_offset,
+            queue_offset: appended.queue_offset,
+            end_offset,
+        })
     }
 }

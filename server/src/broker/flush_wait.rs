@@ -7,12 +7,13 @@
 
 use std::collections::VecDeque;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
-use kerolox_protocol::ResponseCode;
 use parking_lot::Mutex;
 
 use super::Broker;
 use super::processor::send::Ack;
+use super::put_status::PutStatus;
 use crate::config::FlushDiskType;
 use crate::net::{Replies, Session};
 use crate::store::AppendError;
@@ -23,38 +24,50 @@ struct Waiting {
     end_offset: i64,
     deadline_ms: i64,
     acks: Vec<Ack>,
+    /// Of the messages, in the commit log.
+    bytes: usize,
 }
 
 /// Answers by the log offset that has to be flushed first.
 #[derive(Debug, Default)]
 pub(super) struct FlushWaiters {
     waiting: Mutex<VecDeque<Waiting>>,
+    /// Bytes of all messages that wait.
+    in_flight: AtomicUsize,
 }
 
 impl FlushWaiters {
-    /// Parks answers until the log is flushed up to `end_offset`.
+    /// Parks answers until the log is flushed up to `end_offset`; `bytes` is how much of it is theirs.
     pub(super) fn park(
         &self,
         broker: &Broker,
         session: &Arc<Session>,
         end_offset: i64,
+        bytes: usize,
         acks: Vec<Ack>,
     ) {
         let deadline_ms = broker.clock.now_ms() + broker.config.sync_flush_timeout;
         let session = Arc::clone(session);
+        self.in_flight.fetch_add(bytes, Ordering::Relaxed);
         self.waiting.lock().push_back(Waiting {
             session,
             end_offset,
             deadline_ms,
             acks,
+            bytes,
         });
         // The flush may have been quicker than this call.
         self.complete(broker, broker.store.flushed_offset());
     }
 
+    /// Bytes of messages that are stored and not acknowledged.
+    pub(super) fn in_flight(&self) -> usize {
+        self.in_flight.load(Ordering::Relaxed)
+    }
+
     /// The log is flushed up to `flushed`.
     pub(super) fn complete(&self, broker: &Broker, flushed: i64) {
-        self.answer(broker, ResponseCode::SUCCESS, None, |waiting| {
+        self.answer(broker, PutStatus::PutOk, None, |waiting| {
             waiting.end_offset <= flushed
         });
     }
@@ -64,10 +77,10 @@ impl FlushWaiters {
         if broker.store.is_poisoned() {
             self.complete(broker, broker.store.flushed_offset());
             let remark = AppendError::Poisoned.to_string();
-            let refused = ResponseCode::SERVICE_NOT_AVAILABLE;
+            let refused = PutStatus::ServiceNotAvailable;
             return self.answer(broker, refused, Some(&remark), |_| true);
         }
-        self.answer(broker, ResponseCode::FLUSH_DISK_TIMEOUT, None, |waiting| {
+        self.answer(broker, PutStatus::FlushDiskTimeout, None, |waiting| {
             waiting.deadline_ms <= now_ms
         });
     }
@@ -75,7 +88,7 @@ impl FlushWaiters {
     fn answer(
         &self,
         broker: &Broker,
-        code: ResponseCode,
+        status: PutStatus,
         remark: Option<&str>,
         ready: impl Fn(&Waiting) -> bool,
     ) {
@@ -93,9 +106,10 @@ impl FlushWaiters {
             }
         }
         for waiting in done {
+            self.in_flight.fetch_sub(waiting.bytes, Ordering::Relaxed);
             let mut replies = Replies::new();
             for ack in &waiting.acks {
-                ack.write(broker, code, remark, &mut replies);
+                ack.write(broker, status, remark, &mut replies);
             }
             waiting.session.send_frames(replies.take());
         }

@@ -17,6 +17,7 @@ use parking_lot::{Mutex, RwLock};
 use crate::config::BrokerConfig;
 use crate::persist::TableFile;
 use crate::store::disk::Disk;
+use crate::store::light;
 
 /// Groups that exist without being created.
 const BUILT_IN: [&str; 8] = [
@@ -40,6 +41,8 @@ pub struct GroupTable {
     version: Mutex<DataVersion>,
     auto_create: AtomicBool,
     auto_create_system: AtomicBool,
+    /// Each group of a light queue is there without being made (`enableLmq`).
+    has_light: bool,
     file: TableFile,
 }
 
@@ -76,6 +79,7 @@ impl GroupTable {
             version: Mutex::new(version),
             auto_create: AtomicBool::new(config.auto_create_subscription_group),
             auto_create_system: AtomicBool::new(config.enable_create_sys_group),
+            has_light: config.enable_lmq,
             file,
         })
     }
@@ -110,6 +114,9 @@ impl GroupTable {
 
     /// The settings of a group if it exists.
     pub fn get(&self, group: &str) -> Option<Arc<SubscriptionGroupConfig>> {
+        if self.has_light && light::is_light(group) {
+            return Some(Arc::new(new_group(group)));
+        }
         self.groups.read().get(group).cloned()
     }
 

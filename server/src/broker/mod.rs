@@ -7,6 +7,7 @@
 //!
 //! The way of a request: `dispatch` (one `match`) -> `processor/*` -> [`crate::store`] -> [`crate::net::Replies`].
 
+mod calls;
 mod consumption;
 mod dispatch;
 mod draft;
@@ -17,6 +18,7 @@ mod rates;
 mod schedule;
 mod settings;
 mod timer;
+mod transaction;
 mod unique_ids;
 
 pub mod clients;
@@ -24,6 +26,7 @@ pub mod filters;
 pub mod groups;
 pub mod locks;
 pub mod offsets;
+pub mod put_status;
 pub mod registration;
 pub mod topics;
 
@@ -34,6 +37,7 @@ use std::sync::Arc;
 use parking_lot::Mutex;
 
 use crate::config::{BrokerConfig, Managed};
+use crate::net::Calls;
 use crate::store::clock::Clock;
 use crate::store::disk::Disk;
 use crate::store::timer::SECONDS_A_WEEK;
@@ -52,6 +56,7 @@ use rates::Rates;
 use schedule::DelaySchedule;
 use timer::TimerService;
 use topics::TopicTable;
+use transaction::Transactions;
 use unique_ids::UniqueIds;
 
 /// Why a broker can not start.
@@ -88,8 +93,10 @@ pub struct Broker {
     pub(crate) rates: Rates,
     long_poll: LongPoll,
     flush_waiters: FlushWaiters,
+    calls: Calls<calls::Waiting>,
     schedule: DelaySchedule,
     timer: TimerService,
+    transactions: Transactions,
     unique_ids: UniqueIds,
     /// Properties that the broker adds to every message, as text.
     stamp: String,
@@ -163,8 +170,10 @@ impl Broker {
             rates: Rates::new(now_ms),
             long_poll: LongPoll::default(),
             flush_waiters: FlushWaiters::default(),
+            calls: Calls::new(calls::LIMITS),
             schedule,
             timer,
+            transactions: Transactions::new(&config, now_ms),
             unique_ids: UniqueIds::new(store_host.ip()),
             batches: Mutex::new(Vec::new()),
             config: Managed::new(
@@ -206,8 +215,10 @@ impl Broker {
     pub fn tick(&self, now_ms: i64) {
         self.flush_waiters.expire(self, now_ms);
         self.long_poll.expire(self, now_ms);
+        self.expire_calls(now_ms);
         self.schedule.tick(self, now_ms);
         self.timer.tick(self, now_ms);
+        self.transactions.tick(self, now_ms);
         for session in self.clients.expire(now_ms) {
             client::expired(self, &session, now_ms);
         }
@@ -241,6 +252,7 @@ impl Broker {
     /// Persists every table. The store is shut down by its owner afterwards.
     pub fn persist(&self) {
         let now_ms = self.clock.now_ms();
+        self.transactions.flush(self, now_ms);
         self.topics.persist(now_ms);
         self.groups.persist(now_ms);
         self.offsets.persist(now_ms);

@@ -14,15 +14,16 @@ use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use kerolox_protocol::body::offset::ConsumerOffsetTable;
+use kerolox_protocol::body::offset::{ConsumerOffsetTable, LightConsumerOffsetTable};
 use kerolox_protocol::body::topic::DataVersion;
 use parking_lot::Mutex;
 
 use table::OffsetTable;
 
 use crate::config::BrokerConfig;
-use crate::persist::TableFile;
+use crate::persist::{Origin, TableFile};
 use crate::store::disk::Disk;
+use crate::store::light;
 
 /// Offsets by group, topic and queue.
 #[derive(Debug)]
@@ -33,6 +34,8 @@ pub struct ConsumerOffsets {
     version_step: i64,
     interval_ms: i64,
     file: TableFile,
+    /// The file has the offsets of light queues apart (`enableLmq`).
+    has_light: bool,
 }
 
 #[derive(Debug, Default)]
@@ -60,8 +63,24 @@ impl ConsumerOffsets {
         now_ms: i64,
     ) -> io::Result<Self> {
         disk.create_dir_all(directory)?;
-        let file = TableFile::new(disk, directory.join("consumerOffset.json"));
-        let (table, _) = file.load::<ConsumerOffsetTable>();
+        let plain = TableFile::new(Arc::clone(&disk), directory.join("consumerOffset.json"));
+        let (file, table) = if config.enable_lmq {
+            let file = TableFile::new(disk, directory.join("lmqConsumerOffset.json"));
+            let (table, origin) = file.load::<LightConsumerOffsetTable>();
+            // Switched on a moment ago: the groups go on where they are.
+            let is_first = origin == Origin::Missing;
+            (
+                file,
+                if is_first {
+                    plain.load().0
+                } else {
+                    joined(table)
+                },
+            )
+        } else {
+            let table = plain.load().0;
+            (plain, table)
+        };
         let mut state = State {
             version: table.data_version,
             persisted_ms: now_ms,
@@ -78,6 +97,7 @@ impl ConsumerOffsets {
             version_step: config.consumer_offset_update_version_step.max(1),
             interval_ms: config.flush_consumer_offset_interval.max(1),
             file,
+            has_light: config.enable_lmq,
         })
     }
 
@@ -263,8 +283,13 @@ impl ConsumerOffsets {
             state.version.next(now_ms);
         }
         drop(state);
-        if let Err(error) = self.file.save(|| self.snapshot()) {
-            tracing::error!(%error, "consumerOffset.json could not be written");
+        let saved = if self.has_light {
+            self.file.save(|| apart(self.snapshot()))
+        } else {
+            self.file.save(|| self.snapshot())
+        };
+        if let Err(error) = saved {
+            tracing::error!(%error, "the consumer offsets could not be written");
             self.state.lock().dirty = true;
         }
     }
@@ -279,6 +304,38 @@ impl ConsumerOffsets {
                 .map(|(group, topic, queues)| (format!("{topic}@{group}"), queues.clone()))
                 .collect(),
         }
+    }
+}
+
+/// The offsets of groups of light queues together with all others.
+fn joined(table: LightConsumerOffsetTable) -> ConsumerOffsetTable {
+    let light = table.lmq_offset_table.into_iter();
+    let mut offset_table = table.offset_table;
+    offset_table.extend(light.map(|(key, offset)| (key, BTreeMap::from([(0, offset)]))));
+    ConsumerOffsetTable {
+        data_version: table.data_version,
+        offset_table,
+    }
+}
+
+/// The offsets of groups of light queues apart from all others.
+fn apart(table: ConsumerOffsetTable) -> LightConsumerOffsetTable {
+    let of_light = |key: &str| {
+        let group = key.rsplit_once('@').map(|(_, group)| group);
+        group.is_some_and(light::is_light)
+    };
+    let (light, offset_table): (BTreeMap<_, _>, _) = table
+        .offset_table
+        .into_iter()
+        .partition(|(key, _)| of_light(key));
+    let lmq_offset_table = light
+        .into_iter()
+        .filter_map(|(key, queues)| Some((key, *queues.get(&0)?)))
+        .collect();
+    LightConsumerOffsetTable {
+        data_version: table.data_version,
+        lmq_offset_table,
+        offset_table,
     }
 }
 
@@ -370,5 +427,31 @@ mod tests {
         assert_eq!(offsets.query_pulled("a", "t", 0), Some(5));
         offsets.pulled("a", "t", 0, 8);
         assert_eq!(offsets.query_pulled("a", "t", 0), Some(8));
+    }
+
+    #[test]
+    fn offsets_of_light_queues_lie_apart_and_those_of_others_are_taken_over() {
+        let dir = tempfile::tempdir().unwrap();
+        let open = |enable_lmq| {
+            let config = BrokerConfig {
+                enable_lmq,
+                ..BrokerConfig::default()
+            };
+            ConsumerOffsets::open(&config, dir.path(), Arc::new(RealDisk::new()), 0).unwrap()
+        };
+        let client = SocketAddr::from(([127, 0, 0, 1], 1));
+        let plain = open(false);
+        plain.commit(client, "g", "t", 3, 10);
+        plain.persist(1);
+        let light = open(true);
+        assert_eq!(light.query("g", "t", 3), Some(10));
+        light.commit(client, "%LMQ%g", "%LMQ%q", 0, 7);
+        light.persist(2);
+        let text = std::fs::read_to_string(dir.path().join("lmqConsumerOffset.json")).unwrap();
+        assert!(text.contains("\"%LMQ%q@%LMQ%g\":7"), "{text}");
+        let light = open(true);
+        assert_eq!(light.query("%LMQ%g", "%LMQ%q", 0), Some(7));
+        assert_eq!(light.query("g", "t", 3), Some(10));
+        assert_eq!(open(false).query("%LMQ%g", "%LMQ%q", 0), None);
     }
 }

@@ -21,6 +21,7 @@ pub use changes::{Changes, TopicChanges};
 use crate::config::BrokerConfig;
 use crate::persist::{Origin, TableFile};
 use crate::store::disk::Disk;
+use crate::store::light;
 
 /// Topics by name.
 #[derive(Debug)]
@@ -30,6 +31,8 @@ pub struct TopicTable {
     system: HashSet<String>,
     origin: Origin,
     auto_create: AtomicBool,
+    /// Each light queue is a topic of its own that nobody made (`enableLmq`).
+    has_light: bool,
     file: TableFile,
     changes: Arc<TopicChanges>,
 }
@@ -68,6 +71,7 @@ impl TopicTable {
             system,
             origin,
             auto_create: AtomicBool::new(config.auto_create_topic_enable),
+            has_light: config.enable_lmq,
             file,
             changes: Arc::new(TopicChanges::default()),
         })
@@ -81,7 +85,8 @@ impl TopicTable {
         }
         let lost = stored
             .iter()
-            .filter(|(name, _)| self.get(name).is_none() && name::check_topic(name).is_ok());
+            .filter(|(name, _)| self.get(name).is_none() && name::check_topic(name).is_ok())
+            .filter(|(name, _)| !light::is_light(name));
         let adopted: Vec<TopicConfig> = lost
             .map(|(name, queues)| {
                 tracing::warn!(
@@ -101,6 +106,10 @@ impl TopicTable {
 
     /// The settings of a topic.
     pub fn get(&self, topic: &str) -> Option<Arc<TopicConfig>> {
+        if self.has_light && light::is_light(topic) {
+            let config = TopicConfig::new(topic, 1, perm::READ | perm::WRITE);
+            return Some(Arc::new(config));
+        }
         self.topics.read().get(topic).cloned()
     }
 
@@ -120,7 +129,7 @@ impl TopicTable {
             return Ok(config);
         }
         name::check_topic(topic).map_err(|error| format!("topic '{topic}': {error}"))?;
-        let created = self.inherit(topic, default_topic, queue_nums, topic_sys_flag);
+        let created = self.inherit(topic, default_topic, queue_nums, topic_sys_flag, now_ms);
         let config = match created {
             Ok(config) => config,
             Err(_) if name::is_retry_topic(topic) => TopicConfig {
@@ -138,6 +147,7 @@ impl TopicTable {
         default_topic: &str,
         queue_nums: i32,
         topic_sys_flag: i32,
+        now_ms: i64,
     ) -> Result<TopicConfig, String> {
         let refused =
             |why: String| format!("topic '{topic}' does not exist and is not created: {why}");
@@ -147,9 +157,16 @@ impl TopicTable {
                 "the default topic '{default_topic}' does not exist (autoCreateTopicEnable={auto_create})"
             )));
         };
-        // A left-over of a time with automatic creation counts for nothing.
-        let inherits = perm::is_inherited(pattern.perm)
-            && (auto_create || default_topic != name::AUTO_CREATE_TOPIC);
+        // A left-over of a time with automatic creation counts for nothing, and is an ordinary topic from now on.
+        let is_left_over = default_topic == name::AUTO_CREATE_TOPIC && !auto_create;
+        let inherits = perm::is_inherited(pattern.perm) && !is_left_over;
+        if is_left_over && pattern.perm != perm::READ | perm::WRITE {
+            let demoted = TopicConfig {
+                perm: perm::READ | perm::WRITE,
+                ..TopicConfig::clone(&pattern)
+            };
+            self.update([demoted], now_ms);
+        }
         if !inherits {
             return Err(refused(format!(
                 "the default topic '{default_topic}' has permission {} without 'X' (inherit)",

@@ -247,6 +247,28 @@ keys! {
         "traceOn" trace_on: bool = true,
         /// Sends are refused before this time, milliseconds since the epoch.
         "startAcceptSendRequestTimeStamp" start_accept_send_request_time_stamp: i64 = 0,
+        /// Bytes of messages that may wait for the disk under SYNC_FLUSH; further sends are refused as busy.
+        "sendBytesInFlightMax" send_bytes_in_flight_max: usize = 268_435_456,
+        /// Replies are stored, too.
+        "storeReplyMessageEnable" store_reply_message_enable: bool = true,
+        /// Messages may be in light queues, too: topics `%LMQ%...` that they name themselves.
+        "enableLmq" enable_lmq: bool = false,
+        /// Messages are put into the light queues that they name; needs `enableLmq`.
+        "enableMultiDispatch" enable_multi_dispatch: bool = false,
+        /// Most light queues.
+        "maxLmqConsumeQueueNum" max_lmq_consume_queue_num: usize = 20_000,
+        /// Transactions are refused.
+        "rejectTransactionMessage" reject_transaction_message: bool = false,
+        /// Milliseconds after which a producer is asked how its transaction ended.
+        "transactionTimeOut" transaction_time_out: i64 = 6_000,
+        /// How often a producer is asked.
+        "transactionCheckMax" transaction_check_max: i32 = 15,
+        /// Milliseconds between two looks for open transactions.
+        "transactionCheckInterval" transaction_check_interval: i64 = 30_000,
+        /// Characters of a note of ended transactions.
+        "transactionOpMsgMaxSize" transaction_op_msg_max_size: usize = 4_096,
+        /// Milliseconds after which ended transactions are noted.
+        "transactionOpBatchInterval" transaction_op_batch_interval: i64 = 3_000,
     }
 }
 
@@ -390,6 +412,12 @@ impl BrokerConfig {
             ("flushDelayOffsetInterval", self.flush_delay_offset_interval),
             ("timerFlushIntervalMs", self.timer_flush_interval_ms),
             ("timerPrecisionMs", self.timer_precision_ms),
+            ("transactionTimeOut", self.transaction_time_out),
+            ("transactionCheckInterval", self.transaction_check_interval),
+            (
+                "transactionOpBatchInterval",
+                self.transaction_op_batch_interval,
+            ),
         ] {
             if value <= 0 {
                 return Err(ConfigError::invalid(
@@ -414,6 +442,11 @@ impl BrokerConfig {
         const ALLOWED: [i64; 4] = [1_000, 500, 200, 100];
         let fits = |allowed: &i64| *allowed <= self.timer_precision_ms;
         ALLOWED.into_iter().find(fits).unwrap_or(100)
+    }
+
+    /// Whether messages are put into light queues.
+    pub fn has_light_queues(&self) -> bool {
+        self.enable_lmq && self.enable_multi_dispatch
     }
 
     /// Options of the message store.
@@ -468,6 +501,8 @@ impl BrokerConfig {
             max_hash_slot_num: self.max_hash_slot_num,
             max_index_num: self.max_index_num,
             max_msgs_num_batch: self.max_msgs_num_batch,
+            light_queues: self.has_light_queues(),
+            max_light_queues: self.max_lmq_consume_queue_num,
             ..StoreOptions::new(&self.store_path_root_dir)
         }
     }

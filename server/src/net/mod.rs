@@ -1,14 +1,16 @@
 // SPDX-License-Identifier: Apache-2.0
 //! Sockets of the servers: [`listener`] accepts, [`session`] reads frames and writes replies, [`replies`] collects
-//! what one read produced, [`service`] is what a server implements.
+//! what one read produced, [`service`] is what a server implements, [`calls`] asks clients and awaits their answers.
 //!
 //! Invariant: nothing here knows what a request means.
 
+pub mod calls;
 pub mod listener;
 pub mod replies;
 pub mod service;
 pub mod session;
 
+pub use calls::{CallError, CallLimits, Caller, Calls};
 pub use listener::{Listener, ListenerOptions};
 pub use replies::Replies;
 pub use service::{Outcome, Request, Service};

@@ -69,6 +69,12 @@ pub enum StoreError {
         /// The queue.
         queue_id: i32,
     },
+    /// There is no room for another light queue.
+    #[error("there are {max} light queues already, maxLmqConsumeQueueNum allows no more")]
+    TooManyLightQueues {
+        /// How many there may be.
+        max: usize,
+    },
     /// The message breaks a limit of the store.
     #[error("the message is illegal: {0}")]
     MessageIllegal(&'static str),

@@ -15,7 +15,7 @@ use smallvec::SmallVec;
 use super::consume_queue::{QueueHandle, UNIT_BYTES, UNIT_LEN, Unit, byte_of};
 use super::disk::Segment;
 use super::sabotage::{self, Sabotage};
-use super::{MessageFilter, MessageStore, StoreOptions};
+use super::{MessageFilter, MessageStore, StoreOptions, light};
 
 /// Units examined at one time.
 const UNITS_A_VIEW: u64 = 64;
@@ -162,6 +162,15 @@ impl Limits {
         let bytes = bytes.saturating_add(size);
         count < self.max_msgs.min(transfer_count) && bytes <= self.max_bytes.min(transfer_bytes)
     }
+}
+
+/// Whether a record says that it is at this place in one of its queues.
+fn is_at(record: &RecordView<'_>, queue_offset: i64) -> bool {
+    let is_light = || {
+        let mut units = light::units(record).into_iter();
+        units.any(|(_, place)| place == queue_offset)
+    };
+    record.queue_offset == queue_offset || is_light()
 }
 
 impl MessageStore {
@@ -422,7 +431,7 @@ impl MessageStore {
                         has_crc
                             && record.size == size
                             && record.physical_offset == unit.physical_offset
-                            && record.queue_offset == queue_offset
+                            && is_at(&record, queue_offset)
                     }
                     _ => false,
                 })

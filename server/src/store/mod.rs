@@ -26,6 +26,7 @@ mod get;
 mod index;
 pub mod inspect;
 mod key_query;
+pub mod light;
 mod lock;
 mod mapped_file;
 mod message_filter;
@@ -255,6 +256,31 @@ impl MessageStore {
     /// The queue, if it is there; to be used for reads, so that asking makes nothing.
     pub fn find_queue(&self, topic: &str, queue_id: i32) -> Option<Arc<QueueHandle>> {
         self.queues.find(topic, queue_id)
+    }
+
+    /// A light queue to append to, made if it is not there.
+    ///
+    /// # Errors
+    /// [`StoreError::IllegalName`] if it is none or can not name a directory, [`StoreError::TooManyLightQueues`].
+    pub fn light_queue(&self, name: &str) -> Result<Arc<QueueHandle>, StoreError> {
+        if let Some(queue) = self.queues.find(name, 0) {
+            return Ok(queue);
+        }
+        if !light::is_light(name) || !is_storable(name) {
+            return Err(StoreError::IllegalName {
+                topic: name.to_owned(),
+                queue_id: 0,
+            });
+        }
+        let max = self.options.max_light_queues;
+        if self
+            .queues
+            .count(kerolox_protocol::message::name::LMQ_PREFIX)
+            >= max
+        {
+            return Err(StoreError::TooManyLightQueues { max });
+        }
+        Ok(self.queues.find_or_add(name, 0))
     }
 
     /// All topics with their queue ids, sorted.

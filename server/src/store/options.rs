@@ -116,6 +116,10 @@ pub struct StoreOptions {
     pub max_index_num: u32,
     /// Most messages one query by key returns (`maxMsgsNumBatch`).
     pub max_msgs_num_batch: usize,
+    /// Whether records are in the light queues that they name (`enableLmq` and `enableMultiDispatch`).
+    pub light_queues: bool,
+    /// Most light queues (`maxLmqConsumeQueueNum`).
+    pub max_light_queues: usize,
 }
 
 /// The reference's delay levels: `1s 5s 10s 30s 1m 2m 3m 4m 5m 6m 7m 8m 9m 10m 20m 30m 1h 2h`.
@@ -176,6 +180,8 @@ impl StoreOptions {
             max_hash_slot_num: 5_000_000,
             max_index_num: 20_000_000,
             max_msgs_num_batch: 64,
+            light_queues: false,
+            max_light_queues: 20_000,
         }
     }
 

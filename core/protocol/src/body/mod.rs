@@ -11,6 +11,7 @@ mod lenient;
 
 pub mod cluster;
 pub mod connection;
+pub mod consumer_status;
 pub mod consumption;
 pub mod filter;
 pub mod group;

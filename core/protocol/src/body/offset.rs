@@ -18,6 +18,18 @@ pub struct ConsumerOffsetTable {
     pub offset_table: BTreeMap<String, BTreeMap<i32, i64>>,
 }
 
+/// `lmqConsumerOffset.json`, which takes the place of `consumerOffset.json` where there are light queues.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, rename_all = "camelCase")]
+pub struct LightConsumerOffsetTable {
+    /// Version of the table.
+    pub data_version: DataVersion,
+    /// `topic@group` of groups of light queues to the next offset of queue 0.
+    pub lmq_offset_table: BTreeMap<String, i64>,
+    /// The offsets of all other groups, as in [`ConsumerOffsetTable`].
+    pub offset_table: BTreeMap<String, BTreeMap<i32, i64>>,
+}
+
 /// Offsets by queue: `offsets.json` of a broadcasting consumer and RESET_CONSUMER_CLIENT_OFFSET.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, rename_all = "camelCase")]

@@ -10,14 +10,17 @@ use thiserror::Error;
 use crate::ext::ExtFields;
 
 pub mod admin;
+pub mod client_query;
 pub mod heartbeat;
 pub mod offset;
 pub mod pull;
 pub mod query;
 pub mod recall;
+pub mod reply;
 pub mod reset;
 pub mod route;
 pub mod send;
+pub mod transaction;
 
 /// What a field can hold.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -6,6 +6,7 @@
 
 pub(super) mod broker_info;
 pub(super) mod client;
+pub(super) mod client_query;
 pub(super) mod consumer;
 pub(super) mod consumption;
 pub(super) mod group_admin;
@@ -13,9 +14,11 @@ pub(super) mod offset;
 pub(super) mod pull;
 pub(super) mod query;
 pub(super) mod recall;
+pub(super) mod reply;
 pub(super) mod reset;
 pub(super) mod send;
 pub(super) mod send_back;
+mod send_checks;
 pub(super) mod timer_admin;
 pub(super) mod topic_admin;
 

@@ -38,7 +38,7 @@ pub(in crate::broker) fn recall_message(broker: &Broker, request: &Request<'_>) 
             let end = stored.end_offset;
             broker
                 .flush_waiters
-                .park(broker, request.session, end, acks);
+                .park(broker, request.session, end, 0, acks);
             Outcome::Parked
         }
         _ => outcome,

@@ -7,7 +7,7 @@
 
 use std::sync::Arc;
 
-use kerolox_protocol::body::topic::{TopicConfig, perm};
+use kerolox_protocol::body::topic::TopicConfig;
 use kerolox_protocol::command::ResponseHead;
 use kerolox_protocol::header::NoHeader;
 use kerolox_protocol::header::recall::RecallMessageResponseHeader;
@@ -19,10 +19,12 @@ use kerolox_protocol::message::record::RecordFields;
 use kerolox_protocol::message::{batch, id, name, property, tags};
 use kerolox_protocol::{Command, RequestCode, ResponseCode, SerializeType};
 
+use super::send_checks;
 use crate::broker::Broker;
 use crate::broker::draft::Draft;
+use crate::broker::put_status::PutStatus;
 use crate::config::BrokerConfig;
-use crate::net::{Replies, Request, Session};
+use crate::net::{Caller, Replies, Request, Session};
 use crate::refusal::Refusal;
 use crate::store::{AppendBatch, AppendError, Appended, MessageStore, QueueHandle, StoreError};
 
@@ -38,6 +40,7 @@ struct Marks<'a> {
     delay_level: i32,
     timer: bool,
     transaction: bool,
+    light: bool,
 }
 
 /// Sends of one read on their way to the store.
@@ -46,6 +49,10 @@ pub(in crate::broker) struct SendBatch {
     acks: Vec<Pending>,
     topic: Option<Arc<TopicConfig>>,
     queue: Option<Arc<QueueHandle>>,
+    /// What the topic adds to the bits of its messages.
+    topic_flags: i32,
+    /// Messages of the topic need keys.
+    needs_keys: bool,
     /// A send of this batch made its topic: clients look for its route next.
     has_new_topic: bool,
     text: String,
@@ -81,13 +88,14 @@ enum AckFields {
     Recalled(String),
 }
 
+/// Where a message was stored, as the answer says it.
 #[derive(Debug)]
-struct Place {
-    msg_id: String,
-    queue_id: i32,
-    queue_offset: i64,
-    transaction_id: Option<String>,
-    recall_handle: Option<String>,
+pub(super) struct Place {
+    pub(super) msg_id: String,
+    pub(super) queue_id: i32,
+    pub(super) queue_offset: i64,
+    pub(super) transaction_id: Option<String>,
+    pub(super) recall_handle: Option<String>,
 }
 
 impl SendBatch {
@@ -97,6 +105,8 @@ impl SendBatch {
             acks: Vec::new(),
             topic: None,
             queue: None,
+            topic_flags: 0,
+            needs_keys: false,
             has_new_topic: false,
             text: String::new(),
         }
@@ -120,7 +130,7 @@ pub(in crate::broker) fn stamp(config: &BrokerConfig) -> String {
     text
 }
 
-fn trace_on(config: &BrokerConfig) -> &'static str {
+pub(super) fn trace_on(config: &BrokerConfig) -> &'static str {
     if config.trace_on { "true" } else { "false" }
 }
 
@@ -150,31 +160,27 @@ fn prepare_header(
     index: usize,
     batch: &mut SendBatch,
 ) -> Result<(), Refusal> {
+    send_checks::accepting(broker, request)?;
+    send_checks::admitted(broker)?;
     let topic = topic(broker, request, header, batch)?;
-    let queues = topic.write_queue_nums.max(topic.read_queue_nums);
-    let queue_id = match header.queue_id {
-        id if id >= queues => {
-            return Err(Refusal::new(
-                ResponseCode::INVALID_PARAMETER,
-                format!(
-                    "request queueId[{id}] is illegal, topic {} has {queues} queues; Producer: {}",
-                    header.topic,
-                    request.session.peer_text()
-                ),
-            ));
-        }
-        id if id < 0 => fastrand::i32(0..topic.write_queue_nums.max(1)),
-        id => id,
-    };
+    let queue_id = send_checks::queue_id(&topic, header, request)?;
     let text = header.properties.unwrap_or_default();
     let is_batch = header.batch == Some(true)
         || request.command.request_code() == RequestCode::SEND_BATCH_MESSAGE;
     if is_batch {
         return prepare_batch(broker, request, header, queue_id, index, batch);
     }
+    if batch.needs_keys {
+        send_checks::has_keys(header.topic, text)?;
+    }
     let marks = marks(text);
-    unsupported(&marks)?;
-    if marks.stamped || marks.delay_level > 0 || marks.timer || name::is_retry_topic(header.topic) {
+    if marks.stamped
+        || marks.transaction
+        || marks.light && broker.config.has_light_queues()
+        || marks.delay_level > 0
+        || marks.timer
+        || name::is_retry_topic(header.topic)
+    {
         return super::send_back::prepare_rewritten(
             broker, request, header, queue_id, index, batch,
         );
@@ -197,7 +203,7 @@ fn prepare_header(
                 topic: header.topic,
                 queue_id,
                 flag: header.flag,
-                sys_flag: header.sys_flag,
+                sys_flag: header.sys_flag | batch.topic_flags,
                 born_timestamp: header.born_timestamp,
                 born_host: request.session.peer(),
                 store_host: broker.store_host,
@@ -291,11 +297,10 @@ fn push_elements(
             )
         })?;
         let marks = marks(element.properties);
-        unsupported(&marks)?;
-        if marks.delay_level > 0 || marks.timer {
+        if marks.delay_level > 0 || marks.timer || marks.transaction {
             return Err(Refusal::new(
                 ResponseCode::MESSAGE_ILLEGAL,
-                "a message of a batch is delayed, by a level or a timer; send it alone",
+                "a message of a batch is delayed, by a level or a timer, or part of a transaction; send it alone",
             ));
         }
         batch.text.clear();
@@ -312,7 +317,7 @@ fn push_elements(
                     topic: header.topic,
                     queue_id,
                     flag: element.flag,
-                    sys_flag: header.sys_flag,
+                    sys_flag: header.sys_flag | batch.topic_flags,
                     born_timestamp: header.born_timestamp,
                     born_host: request.session.peer(),
                     store_host: broker.store_host,
@@ -342,56 +347,13 @@ fn topic(
     {
         return Ok(Arc::clone(topic));
     }
-    let topic = match broker.topics.get(header.topic) {
-        Some(topic) => topic,
-        None => {
-            batch.has_new_topic = true;
-            create_topic(broker, request, header)?
-        }
-    };
-    if !name::is_send_allowed(header.topic) {
-        return Err(Refusal::new(
-            ResponseCode::NO_PERMISSION,
-            format!("Sending message to topic[{}] is forbidden.", header.topic),
-        ));
-    }
-    if !perm::is_writable(broker.config.broker_permission) && topic.order {
-        return Err(Refusal::new(
-            ResponseCode::NO_PERMISSION,
-            format!(
-                "the broker[{}] sending message is forbidden",
-                broker.store_host
-            ),
-        ));
-    }
-    batch.topic = Some(Arc::clone(&topic));
+    let target = send_checks::topic(broker, request, header)?;
+    batch.has_new_topic |= target.is_new;
+    batch.topic_flags = send_checks::message_flags(&target.config);
+    batch.needs_keys = send_checks::needs_keys(&target.config);
+    batch.topic = Some(Arc::clone(&target.config));
     batch.queue = None;
-    Ok(topic)
-}
-
-fn create_topic(
-    broker: &Broker,
-    request: &Request<'_>,
-    header: &SendMessageRequestHeaderV2<'_>,
-) -> Result<Arc<TopicConfig>, Refusal> {
-    name::check_topic(header.topic)
-        .map_err(|error| Refusal::new(ResponseCode::INVALID_PARAMETER, error.to_string()))?;
-    if !name::is_send_allowed(header.topic) {
-        return Err(Refusal::new(
-            ResponseCode::NO_PERMISSION,
-            format!("Sending message to topic[{}] is forbidden.", header.topic),
-        ));
-    }
-    broker
-        .topics
-        .create_on_send(
-            header.topic,
-            header.default_topic,
-            header.default_topic_queue_nums,
-            0,
-            request.now_ms,
-        )
-        .map_err(|remark| Refusal::new(ResponseCode::TOPIC_NOT_EXIST, remark))
+    Ok(target.config)
 }
 
 fn queue(
@@ -423,6 +385,7 @@ fn marks(text: &str) -> Marks<'_> {
         delay_level: 0,
         timer: false,
         transaction: false,
+        light: false,
     };
     for (name, value) in properties::scan(text) {
         match name {
@@ -436,24 +399,19 @@ fn marks(text: &str) -> Marks<'_> {
             property::MSG_REGION | property::TRACE_ON | property::CLUSTER | property::POP_CK => {
                 marks.stamped = true;
             }
+            property::INNER_MULTI_DISPATCH => marks.light = true,
             _ => {}
         }
     }
     marks
 }
 
-/// Refuses what this broker can not do yet, instead of storing it as something else.
-fn unsupported(marks: &Marks<'_>) -> Result<(), Refusal> {
-    if marks.transaction {
-        return Err(Refusal::new(
-            ResponseCode::NO_PERMISSION,
-            "transaction messages are not supported by this broker, send without TRAN_MSG",
-        ));
-    }
-    Ok(())
-}
-
 impl SendBatch {
+    /// What the topic adds to the bits of its messages.
+    pub(super) fn topic_flags(&self) -> i32 {
+        self.topic_flags
+    }
+
     /// Puts a message that was rewritten into the batch.
     pub(super) fn push_draft(
         &mut self,
@@ -491,6 +449,7 @@ pub(in crate::broker) fn append(
     }
     let outcome = broker.store.append(&mut batch.records);
     let waits = broker.waits_for_flush();
+    let batch_bytes = batch.records.bytes();
     let mut msg_id = String::with_capacity(64);
     let mut parked = Vec::new();
     for pending in &batch.acks {
@@ -574,9 +533,10 @@ pub(in crate::broker) fn append(
     }
     batch.clear();
     if !parked.is_empty() {
+        let (end_offset, bytes) = (outcome.end_offset, batch_bytes);
         broker
             .flush_waiters
-            .park(broker, session, outcome.end_offset, parked);
+            .park(broker, session, end_offset, bytes, parked);
     }
 }
 
@@ -609,27 +569,27 @@ impl Ack {
     pub(in crate::broker) fn write(
         &self,
         broker: &Broker,
-        code: ResponseCode,
+        status: PutStatus,
         remark: Option<&str>,
         out: &mut Replies,
     ) {
         let head = ResponseHead {
             serialize_type: self.serialize_type,
-            code,
+            code: status.response_code(),
             opaque: self.opaque,
             remark,
         };
-        let is_late = code == ResponseCode::FLUSH_DISK_TIMEOUT;
+        // Its clients know success and failure only, and do not give up what failed.
+        let is_weaker = status.is_stored() && status != PutStatus::PutOk;
         let place = match &self.fields {
             AckFields::Sent(place) => place,
             AckFields::None => {
-                // Its clients know success and failure only, and do not give up what failed.
-                let late = ResponseHead {
+                let weaker = ResponseHead {
                     code: ResponseCode::SYSTEM_ERROR,
-                    remark: Some("FLUSH_DISK_TIMEOUT"),
+                    remark: Some(status.name()),
                     ..head
                 };
-                return out.response(if is_late { &late } else { &head }, &NoHeader, 0);
+                return out.response(if is_weaker { &weaker } else { &head }, &NoHeader, 0);
             }
             AckFields::Recalled(msg_id) => {
                 let header = RecallMessageResponseHeader {
@@ -637,11 +597,11 @@ impl Ack {
                     region: Some(&broker.config.region_id),
                 };
                 // Stored is enough.
-                let late = ResponseHead {
+                let stored = ResponseHead {
                     code: ResponseCode::SUCCESS,
                     ..head
                 };
-                return out.response(if is_late { &late } else { &head }, &header, 0);
+                return out.response(if is_weaker { &stored } else { &head }, &header, 0);
             }
         };
         let transaction_id = place.transaction_id.as_deref();
@@ -660,6 +620,15 @@ impl Ack {
             },
             0,
         );
+    }
+
+    /// An answer to somebody whose message was stored at `place`.
+    pub(super) fn placed(caller: &Caller, place: Place) -> Self {
+        Self {
+            serialize_type: caller.serialize_type(),
+            opaque: caller.opaque(),
+            fields: AckFields::Sent(place),
+        }
     }
 
     /// An answer without fields to `command`.
@@ -710,16 +679,16 @@ pub(in crate::broker) fn refuse(broker: &Broker, refusal: Refusal) -> Command {
     answer
 }
 
-/// As [`refusal_for`]; of a full disk the remark names the place and says what to do.
-pub(super) fn not_stored(broker: &Broker, error: &StoreError) -> Refusal {
+/// As [`refusal_for`]; of a full disk the remark names the broker and says what to do.
+pub(in crate::broker) fn not_stored(broker: &Broker, error: &StoreError) -> Refusal {
     let StoreError::Append(AppendError::DiskFull) = error else {
         return refusal_for(error);
     };
-    let dir = broker.store.options().commit_log_dir();
+    // Clients need not know where the broker keeps its files.
     let remark = format!(
-        "the disk of {} is full, no messages are taken; free space there and sends go on, or keep messages for a \
-         shorter time (fileReservedTime)",
-        dir.display()
+        "the disk of broker '{}' is full, no messages are taken; free space there and sends go on, or keep messages for \
+         a shorter time (fileReservedTime)",
+        broker.config.broker_name
     );
     Refusal::new(ResponseCode::SERVICE_NOT_AVAILABLE, remark)
 }
@@ -727,14 +696,8 @@ pub(super) fn not_stored(broker: &Broker, error: &StoreError) -> Refusal {
 /// The response code and remark of a record that was not stored. Source: store.md 5.5.
 pub(super) fn refusal_for(error: &StoreError) -> Refusal {
     let code = match error {
-        StoreError::MessageIllegal { .. } | StoreError::PropertiesTooLong { .. } => {
-            ResponseCode::MESSAGE_ILLEGAL
-        }
         StoreError::IllegalName { .. } => ResponseCode::INVALID_PARAMETER,
-        StoreError::Append(AppendError::CreateSegment) => ResponseCode::SYSTEM_ERROR,
-        StoreError::Append(AppendError::NoBuffer) => ResponseCode::SYSTEM_BUSY,
-        StoreError::Append(AppendError::QueueDeleted) => ResponseCode::TOPIC_NOT_EXIST,
-        _ => ResponseCode::SERVICE_NOT_AVAILABLE,
+        error => PutStatus::of(error).response_code(),
     };
     Refusal::new(code, error.to_string())
 }

@@ -13,7 +13,7 @@ use kerolox_protocol::message::properties::Properties;
 use kerolox_protocol::message::{name, property, record};
 use kerolox_protocol::{ResponseCode, version};
 
-use super::send::{Ack, SendBatch, not_stored};
+use super::send::{Ack, SendBatch, not_stored, trace_on};
 use crate::broker::Broker;
 use crate::broker::draft::Draft;
 use crate::net::{Outcome, Request};
@@ -33,15 +33,12 @@ pub(super) fn prepare_rewritten(
 ) -> Result<(), Refusal> {
     let mut properties = Properties::from_text(header.properties.unwrap_or_default());
     properties.remove(property::POP_CK);
+    if broker.config.has_light_queues() {
+        // Where it is in light queues is for the store to say.
+        properties.remove(property::INNER_MULTI_QUEUE_OFFSET);
+    }
     properties.set(property::MSG_REGION, broker.config.region_id.clone());
-    properties.set(
-        property::TRACE_ON,
-        if broker.config.trace_on {
-            "true"
-        } else {
-            "false"
-        },
-    );
+    properties.set(property::TRACE_ON, trace_on(&broker.config));
     properties.set(property::CLUSTER, broker.config.broker_cluster_name.clone());
     let unique = match properties.get(property::UNIQ_KEY) {
         Some(unique) => unique.to_owned(),
@@ -50,7 +47,7 @@ pub(super) fn prepare_rewritten(
     properties.set(property::UNIQ_KEY, unique.clone());
     let mut draft = Draft {
         flag: header.flag,
-        sys_flag: header.sys_flag,
+        sys_flag: header.sys_flag | batch.topic_flags(),
         born_timestamp: header.born_timestamp,
         born_host: request.session.peer(),
         reconsume_times: header.reconsume_times.unwrap_or_default(),
@@ -61,8 +58,33 @@ pub(super) fn prepare_rewritten(
     if let Some(group) = header.topic.strip_prefix(name::RETRY_PREFIX) {
         dead_letter_if_worn_out(broker, request, header, group, &mut draft)?;
     }
-    let draft = draft.delayed(broker, request.now_ms)?;
+    let draft = if is_half(&draft) {
+        if broker.config.reject_transaction_message {
+            let remark = format!(
+                "the broker[{}] sending transaction message is forbidden (rejectTransactionMessage)",
+                broker.store_host
+            );
+            return Err(Refusal::new(ResponseCode::NO_PERMISSION, remark));
+        }
+        draft.half()
+    } else {
+        draft.delayed(broker, request.now_ms)?
+    };
     batch.push_draft(broker, index, queue_id, &draft, unique)
+}
+
+/// Whether a send begins a transaction. A retry of old clients keeps the property of its original and does not.
+fn is_half(draft: &Draft) -> bool {
+    let is_marked = draft
+        .properties
+        .get(property::TRAN_MSG)
+        .is_some_and(|mark| mark.eq_ignore_ascii_case("true"));
+    let level: i32 = draft
+        .properties
+        .get(property::DELAY)
+        .and_then(|level| level.parse().ok())
+        .unwrap_or(0);
+    is_marked && !(draft.reconsume_times > 0 && level > 0)
 }
 
 /// A consumer that sends a retry itself: too many tries go to the dead letter topic.
@@ -87,7 +109,7 @@ fn dead_letter_if_worn_out(
     if worn_out || broker.locks.is_group_locked(group, request.now_ms) {
         draft.topic = name::dlq_topic(group);
         draft.queue_id = 0;
-        draft.properties.remove(property::DELAY);
+        draft.properties.set(property::DELAY, "-1");
         broker.topics.create_on_send_back(
             &draft.topic,
             1,
@@ -110,7 +132,7 @@ pub(in crate::broker) fn consumer_send_msg_back(broker: &Broker, request: &Reque
             let acks = vec![Ack::plain(request.command)];
             broker
                 .flush_waiters
-                .park(broker, request.session, end, acks);
+                .park(broker, request.session, end, 0, acks);
             Outcome::Parked
         }
         _ => outcome,

@@ -59,6 +59,7 @@ fn topics_are_created_only_where_that_is_allowed() {
             .create_on_send("orders", "TBW102", 4, 0, NOW)
             .is_err()
     );
+    assert_eq!(topics.get("TBW102").unwrap().perm, 6, "demoted");
     let retry = topics
         .create_on_send("%RETRY%g", "TBW102", 4, 0, NOW)
         .unwrap();

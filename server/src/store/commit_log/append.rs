@@ -15,6 +15,7 @@ use kerolox_protocol::message::record;
 use parking_lot::MutexGuard;
 
 use super::batch::Entry;
+use super::light::Lights;
 use super::{AppendBatch, Appended, CommitLog, TagsCode, Tail, refusal};
 use crate::store::AppendError;
 use crate::store::consume_queue::{ExtUnit, QueueHandle, QueueWriter, Unit};
@@ -29,6 +30,12 @@ pub struct AppendOutcome {
     pub end_offset: i64,
     /// Whether more space should be prepared.
     pub(crate) is_low: bool,
+}
+
+/// The records of a batch and their further queues.
+struct Records<'b> {
+    arena: &'b mut [u8],
+    lights: Lights<'b>,
 }
 
 /// Size and magic: what makes bytes a record.
@@ -47,6 +54,7 @@ impl CommitLog {
             arena,
             entries,
             queues,
+            lights,
             results,
             arrivals,
             store_timestamp,
@@ -54,6 +62,10 @@ impl CommitLog {
         } = batch;
         results.clear();
         arrivals.clear();
+        let lights = Lights {
+            queues,
+            all: lights,
+        };
         let mut tail = self.tail.lock();
         tail.last_timestamp = tail.last_timestamp.max(now_ms);
         *store_timestamp = tail.last_timestamp;
@@ -79,12 +91,19 @@ impl CommitLog {
             let result = match (&mut current, self.refusal()) {
                 (_, Some(error)) => Err(error),
                 (Some((_, queue, writer)), None) => {
-                    self.append_group(&mut tail, queue, writer, group, arena, results)
+                    let records = Records { arena, lights };
+                    self.append_group(&mut tail, queue, writer, group, records, results)
                 }
                 (None, None) => Err(AppendError::QueueDeleted),
             };
             match result {
-                Ok(()) => appended += group.len(),
+                Ok(()) => {
+                    appended += group.len();
+                    for (light, queue) in lights.of(first.lights.clone()) {
+                        let light = (light.queue, queue, queue.writer.lock());
+                        show(Some(light), shows_at_once, &mut tail, arrivals);
+                    }
+                }
                 Err(error) => {
                     results.truncate(before);
                     results.extend(group.iter().map(|_| Err(error)));
@@ -106,19 +125,24 @@ impl CommitLog {
         queue: &QueueHandle,
         writer: &mut QueueWriter,
         group: &[Entry],
-        arena: &mut [u8],
+        records: Records<'_>,
         results: &mut Vec<Result<Appended, AppendError>>,
     ) -> Result<(), AppendError> {
         let (Some(first), Some(last)) = (group.first(), group.last()) else {
             return Ok(());
         };
+        let Records { arena, lights } = records;
         if queue.is_deleted() {
             return Err(AppendError::QueueDeleted);
         }
         if sabotage::is(Sabotage::GroupTornApart) && group.len() > 1 {
-            return group
-                .chunks(1)
-                .try_for_each(|one| self.append_group(tail, queue, writer, one, arena, results));
+            return group.chunks(1).try_for_each(|one| {
+                let records = Records {
+                    arena: &mut *arena,
+                    lights,
+                };
+                self.append_group(tail, queue, writer, one, records, results)
+            });
         }
         let (from, to) = (first.range.start, last.range.end);
         tail.make_room(self, (to - from) as u64)?;
@@ -128,6 +152,10 @@ impl CommitLog {
                 .prepare(&queue.files, queued)
                 .map_err(|error| refusal(&error))?;
             queue.note_open();
+        }
+        let light_units = first.lights.len();
+        if light_units > 0 {
+            lights.prepare(first.lights.clone(), arena)?;
         }
 
         let timestamp = tail.last_timestamp;
@@ -159,7 +187,7 @@ impl CommitLog {
         });
         let copied = copied.and_then(|()| {
             tail.position = position;
-            tail.units += i64::try_from(queued).unwrap_or(0);
+            tail.units += i64::try_from(queued + light_units).unwrap_or(0);
             if self.pool.is_none() {
                 tail.writer.publish(position - tail.base);
             }
@@ -170,6 +198,14 @@ impl CommitLog {
                         TagsCode::Hash(code) => code,
                         TagsCode::DeliverAfterMs(delay) => timestamp.saturating_add(delay),
                     };
+                    if light_units > 0 {
+                        let unit = Unit {
+                            physical_offset: at,
+                            size: entry.size,
+                            tags_code,
+                        };
+                        lights.put(entry.lights.clone(), &unit)?;
+                    }
                     let tags_code = queue.ext.as_ref().map_or(tags_code, |ext| {
                         let unit = ExtUnit {
                             tags_code,

@@ -6,8 +6,9 @@ use std::sync::Arc;
 
 use kerolox_protocol::message::{EncodeError, RecordFields, name, properties, record, sys_flag};
 
+use super::light::Light;
 use crate::store::consume_queue::QueueHandle;
-use crate::store::{AppendError, BitSource, StoreError};
+use crate::store::{AppendError, BitSource, StoreError, light};
 
 /// A record may be this much larger than the longest body (store.md 5.1, line 17).
 const RECORD_MARGIN: usize = 64 * 1024;
@@ -44,6 +45,8 @@ pub(crate) struct Entry {
     pub(crate) bits: Option<Box<[u8]>>,
     /// Whether the record gets a unit and a queue offset.
     pub(crate) is_queued: bool,
+    /// Its further queues, as a range of the batch's lights.
+    pub(crate) lights: Range<usize>,
     /// On the first entry of a group: how many entries it has. 1 outside groups.
     pub(crate) group_len: usize,
 }
@@ -66,6 +69,7 @@ pub struct AppendBatch {
     pub(crate) arena: Vec<u8>,
     pub(crate) entries: Vec<Entry>,
     pub(crate) queues: Vec<Arc<QueueHandle>>,
+    pub(crate) lights: Vec<Light>,
     pub(crate) results: Vec<Result<Appended, AppendError>>,
     pub(crate) arrivals: Vec<usize>,
     pub(crate) store_timestamp: i64,
@@ -81,6 +85,7 @@ impl AppendBatch {
             arena: Vec::new(),
             entries: Vec::new(),
             queues: Vec::new(),
+            lights: Vec::new(),
             results: Vec::new(),
             arrivals: Vec::new(),
             store_timestamp: 0,
@@ -114,6 +119,59 @@ impl AppendBatch {
         delay_ms: i64,
     ) -> Result<usize, StoreError> {
         self.push_entry(queue, fields, TagsCode::DeliverAfterMs(delay_ms))
+    }
+
+    /// Adds a record that is in further queues, too ([`crate::store::light`]). Each gets a unit with the record's own; the
+    /// record's list of them must be among its properties, and no list of its places there.
+    ///
+    /// # Errors
+    /// As [`AppendBatch::push`]; also if a queue is named twice or is the record's own, or in a group.
+    pub fn push_light(
+        &mut self,
+        queue: &Arc<QueueHandle>,
+        fields: &RecordFields<'_>,
+        tags_code: i64,
+        further: &[Arc<QueueHandle>],
+    ) -> Result<usize, StoreError> {
+        let mut seen = vec![queue];
+        for light in further {
+            if seen.iter().any(|other| Arc::ptr_eq(other, light)) {
+                return Err(StoreError::MessageIllegal(
+                    "INNER_MULTI_DISPATCH names a queue twice, or the message's own",
+                ));
+            }
+            seen.push(light);
+        }
+        if self.group.is_some() || !sys_flag::is_queued(fields.sys_flag) {
+            return Err(StoreError::MessageIllegal(
+                "a message of a batch or of an open transaction can not be in light queues",
+            ));
+        }
+        let places = light::places(further.len());
+        let mut pieces = fields.properties.to_vec();
+        pieces.push(&places);
+        let fields = RecordFields {
+            properties: &pieces,
+            ..*fields
+        };
+        let index = self.push_entry(queue, &fields, TagsCode::Hash(tags_code))?;
+        let Some(entry) = self.entries.get_mut(index) else {
+            return Ok(index);
+        };
+        let record = self.arena.get(entry.range.clone()).unwrap_or_default();
+        if let Some(first) = light::first_place(record) {
+            let first = entry.range.start + first;
+            let from = self.lights.len();
+            for (number, light) in further.iter().enumerate() {
+                self.queues.push(Arc::clone(light));
+                self.lights.push(Light {
+                    queue: self.queues.len() - 1,
+                    digits_at: first + number * (light::DIGITS + 1),
+                });
+            }
+            entry.lights = from..self.lights.len();
+        }
+        Ok(index)
     }
 
     fn push_entry(
@@ -191,6 +249,7 @@ impl AppendBatch {
                 .as_ref()
                 .and_then(|source| source.bits(fields.topic, fields.properties)),
             is_queued: sys_flag::is_queued(fields.sys_flag),
+            lights: 0..0,
             group_len: 1,
         });
         Ok(index)
@@ -255,6 +314,11 @@ impl AppendBatch {
             .filter_map(|queue| self.queues.get(*queue))
     }
 
+    /// Bytes of the records in it.
+    pub fn bytes(&self) -> usize {
+        self.arena.len()
+    }
+
     /// Number of entries.
     pub fn len(&self) -> usize {
         self.entries.len()
@@ -271,6 +335,7 @@ impl AppendBatch {
         self.arena.shrink_to(KEPT_ARENA);
         self.entries.clear();
         self.queues.clear();
+        self.lights.clear();
         self.results.clear();
         self.arrivals.clear();
         self.group = None;

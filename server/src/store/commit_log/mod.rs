@@ -9,6 +9,7 @@
 mod ahead;
 mod append;
 mod batch;
+mod light;
 mod pool;
 mod tail;
 

@@ -3,6 +3,7 @@
 
 use std::collections::BTreeMap;
 use std::io;
+use std::ops::Bound;
 use std::path::PathBuf;
 use std::sync::Arc;
 
@@ -139,6 +140,14 @@ impl QueueTable {
 
     pub(crate) fn all(&self) -> Vec<Arc<QueueHandle>> {
         self.topics.read().values().flatten().cloned().collect()
+    }
+
+    /// How many topics begin with `prefix`.
+    pub(crate) fn count(&self, prefix: &str) -> usize {
+        let topics = self.topics.read();
+        let from = topics.range::<str, _>((Bound::Included(prefix), Bound::Unbounded));
+        from.take_while(|(topic, _)| topic.starts_with(prefix))
+            .count()
     }
 
     /// Topics and their queue ids, sorted.

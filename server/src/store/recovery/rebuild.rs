@@ -15,7 +15,7 @@ use crate::store::consume_queue::{
 };
 use crate::store::disk::SegmentWriter;
 use crate::store::sabotage::{self, Sabotage};
-use crate::store::{StoreError, StoreOptions};
+use crate::store::{StoreError, StoreOptions, light};
 
 /// Space reserved at a time, bytes.
 const RESERVE_STEP: u64 = 64 * 1024;
@@ -104,21 +104,36 @@ impl<'a> Rebuild<'a> {
             size: i32::try_from(record.size).unwrap_or(i32::MAX - 1),
             tags_code: self.options.tags_code(record),
         };
-        let queue = self.queues.find_or_add(topic, record.queue_id);
+        self.put(topic, record.queue_id, record.queue_offset, &unit)?;
+        if self.options.light_queues {
+            for (light, place) in light::units(record) {
+                self.put(&light, 0, place, &unit)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Writes a unit.
+    fn put(
+        &mut self,
+        topic: &str,
+        queue_id: i32,
+        offset: i64,
+        unit: &Unit,
+    ) -> Result<(), StoreError> {
+        let queue = self.queues.find_or_add(topic, queue_id);
         let path = queue.files.dir().to_path_buf();
         let key = Arc::as_ptr(&queue) as usize;
         let open = match self.open.entry(key) {
             std::collections::hash_map::Entry::Occupied(open) => open.into_mut(),
             std::collections::hash_map::Entry::Vacant(place) => {
-                let open = OpenQueue::new(queue, record.queue_offset)
-                    .map_err(StoreError::io("read", &path))?;
-                self.has_holes |=
-                    open.next < record.queue_offset || !open.has_files && open.next > 0;
+                let open = OpenQueue::new(queue, offset).map_err(StoreError::io("read", &path))?;
+                self.has_holes |= open.next < offset || !open.has_files && open.next > 0;
                 place.insert(open)
             }
         };
         let had_segment = open.segment.is_some();
-        open.put(record.queue_offset, &unit)
+        open.put(offset, unit)
             .map_err(StoreError::io("write", &path))?;
         if !had_segment && open.segment.is_some() {
             self.segments += 1;

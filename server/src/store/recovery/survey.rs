@@ -5,10 +5,10 @@ use std::io;
 use std::sync::Arc;
 
 use super::Recovery;
-use crate::store::StoreError;
 use crate::store::consume_queue::{
     QueueHandle, Unit, UnitScan, byte_of, first_since, is_address, offset_of,
 };
+use crate::store::{StoreError, light};
 
 /// What a queue holds.
 pub(super) struct Survey {
@@ -121,10 +121,15 @@ impl Recovery<'_> {
                 let unit = ext.and_then(|ext| ext.resolve(unit.tags_code));
                 unit.is_some_and(|unit| unit.store_timestamp == record.store_timestamp)
             };
-            record.queue_offset == offset
+            let is_own = record.queue_offset == offset
                 && record.queue_id == queue.queue_id()
-                && record.topic == queue.topic().as_bytes()
-                && has_tags_code
+                && record.topic == queue.topic().as_bytes();
+            let is_light = || {
+                let mut units = light::units(record).into_iter();
+                queue.queue_id() == 0
+                    && units.any(|(name, place)| name == queue.topic() && place == offset)
+            };
+            (is_own || is_light()) && has_tags_code
         })?;
         // A record that can not be read may be rotten; that is the log's trouble and not the queue's.
         Ok(matches.unwrap_or(unit.end() <= start.cast_signed()))
