@@ -13,6 +13,13 @@ use crate::{official, ours, wire};
 /// How long servers may take to stop.
 const STOP: Duration = Duration::from_secs(30);
 
+/// Settings of the brokers of both kinds: open transactions are asked about soon and often.
+pub(crate) const SETTINGS: &[(&str, &str)] = &[
+    ("transactionTimeOut", "1000"),
+    ("transactionCheckInterval", "1000"),
+    ("transactionOpBatchInterval", "200"),
+];
+
 /// Whose servers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Kind {

@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use tempfile::TempDir;
 
-use crate::cluster::{Cluster, Kind};
+use crate::cluster::{Cluster, Kind, SETTINGS};
 use crate::process::Process;
 use crate::{ports, programs, wire};
 
@@ -71,7 +71,7 @@ fn write_configuration(cluster: &Cluster, settings: &[(&str, &str)]) -> anyhow::
         namesrv = cluster.namesrv,
         store = store.display(),
     );
-    for (key, value) in settings {
+    for (key, value) in SETTINGS.iter().chain(settings) {
         writeln!(text, "{key}={value}")?;
     }
     fs::write(dir.join("broker.conf"), text)?;

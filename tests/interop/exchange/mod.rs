@@ -21,6 +21,7 @@ mod messages;
 mod read;
 mod send;
 mod tables;
+mod transactions;
 
 use std::collections::BTreeMap;
 use std::fs;
