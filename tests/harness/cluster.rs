@@ -15,9 +15,10 @@ const STOP: Duration = Duration::from_secs(30);
 
 /// Settings of the brokers of both kinds: open transactions are asked about soon and often.
 pub(crate) const SETTINGS: &[(&str, &str)] = &[
-    ("transactionTimeOut", "1000"),
-    ("transactionCheckInterval", "1000"),
-    ("transactionOpBatchInterval", "200"),
+    ("transactionTimeOut", "2000"),
+    ("transactionCheckInterval", "2000"),
+    ("transactionCheckMax", "6"),
+    ("transactionOpBatchInterval", "100"),
 ];
 
 /// Whose servers.

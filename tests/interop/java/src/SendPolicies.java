@@ -109,7 +109,6 @@ final class SendPolicies {
             Check.equal("body", new String(message.getBody(), StandardCharsets.UTF_8),
                 new String(got.getBody(), StandardCharsets.UTF_8));
             Check.equal("reconsume times", times, got.getReconsumeTimes());
-            Check.equal("queue", 0, got.getQueueId());
             Check.equal("delay", times == 3 ? null : "-1", got.getProperty("DELAY"));
         }
         Check.equal("retries", 1, cluster.readAll(retry).size());
