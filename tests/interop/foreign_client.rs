@@ -71,6 +71,7 @@ const JAVA_SEND_POLICIES: &[&str] = &[
     "send_retry_and_dead_letter",
     "send_with_trace",
 ];
+const JAVA_LIGHT_QUEUES: &[&str] = &["light_queues_get_what_names_them", "light_queue_offsets"];
 /// And over a restart of the servers.
 const JAVA_RESTART: &[&str] = &["offsets_before_restart", "offsets_after_restart"];
 
@@ -94,6 +95,7 @@ fn java(kind: Kind) {
                 JAVA_TRANSACTIONS,
                 JAVA_REQUESTS,
                 JAVA_SEND_POLICIES,
+                JAVA_LIGHT_QUEUES,
                 restart,
             ]
             .concat();

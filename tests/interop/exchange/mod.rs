@@ -17,6 +17,7 @@ mod boundary;
 mod draft;
 mod keys;
 mod ledger;
+mod light;
 mod messages;
 mod read;
 mod send;

@@ -38,6 +38,7 @@ public final class Interop {
         Transactions.addTo(behaviours);
         Requests.addTo(behaviours);
         SendPolicies.addTo(behaviours);
+        LightQueues.addTo(behaviours);
         for (String name : wanted) {
             if (!name.equals("restart") && !behaviours.containsKey(name)) {
                 throw new IllegalArgumentException("no behaviour " + name + "; there are " + behaviours.keySet());
