@@ -13,6 +13,17 @@ use crate::{official, ours, wire};
 /// How long servers may take to stop.
 const STOP: Duration = Duration::from_secs(30);
 
+/// Settings of the brokers of both kinds: open transactions are asked about soon and often, and there are light queues.
+pub(crate) const SETTINGS: &[(&str, &str)] = &[
+    ("transactionTimeOut", "2000"),
+    ("transactionCheckInterval", "2000"),
+    ("transactionCheckMax", "6"),
+    ("transactionOpBatchInterval", "100"),
+    ("enablePropertyFilter", "true"),
+    ("enableLmq", "true"),
+    ("enableMultiDispatch", "true"),
+];
+
 /// Whose servers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Kind {

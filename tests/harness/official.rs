@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use tempfile::TempDir;
 
-use crate::cluster::{Cluster, Kind};
+use crate::cluster::{Cluster, Kind, SETTINGS};
 use crate::process::Process;
 use crate::{ports, programs, wire};
 
@@ -64,14 +64,14 @@ fn write_configuration(cluster: &Cluster, settings: &[(&str, &str)]) -> anyhow::
         "brokerClusterName=DefaultCluster\nbrokerName=broker-a\nbrokerId=0\nbrokerIP1=127.0.0.1\n\
          bindAddress=127.0.0.1\nlistenPort={port}\nhaListenPort={ha}\nnamesrvAddr={namesrv}\n\
          storePathRootDir={store}\nstorePathCommitLog={store}/commitlog\n\
-         mappedFileSizeCommitLog=134217728\nenablePropertyFilter=true\n\
+         mappedFileSizeCommitLog=134217728\n\
          waitTimeMillsInSendQueue=60000\nosPageCacheBusyTimeOutMills=60000\n",
         port = cluster.broker.port(),
         ha = cluster.broker.port() + 1,
         namesrv = cluster.namesrv,
         store = store.display(),
     );
-    for (key, value) in settings {
+    for (key, value) in SETTINGS.iter().chain(settings) {
         writeln!(text, "{key}={value}")?;
     }
     fs::write(dir.join("broker.conf"), text)?;

@@ -11,7 +11,7 @@ use anyhow::{Context, anyhow, ensure};
 use tempfile::TempDir;
 
 use crate::cache;
-use crate::cluster::{Cluster, Kind};
+use crate::cluster::{Cluster, Kind, SETTINGS};
 use crate::process::Process;
 
 /// How long it may take to get ready; it says how long it took, this is for a machine under load.
@@ -68,8 +68,9 @@ pub fn serve(
     command.arg("serve").arg("--data-dir").arg(data);
     command.args(["--namesrv-listen", &namesrv.to_string()]);
     command.args(["--broker-listen", &broker.to_string()]);
-    // As the official broker of the tests.
-    command.args(["--set", "enablePropertyFilter=true"]);
+    for (key, value) in SETTINGS {
+        command.arg("--set").arg(format!("{key}={value}"));
+    }
     // The files of an earlier start on the same directory hold its ready line.
     let from = std::fs::metadata(logs.path().join("serve.out")).map_or(0, |file| file.len());
     let mut process = Process::spawn("serve", logs, &mut command)?;

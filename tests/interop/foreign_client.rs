@@ -65,6 +65,49 @@ const JAVA_GROUPS: &[&str] = &[
     "group_broadcast_disabled",
     "group_pull_limits",
 ];
+const JAVA_TRANSACTIONS: &[&str] = &[
+    "transaction_commit",
+    "transaction_rollback",
+    "transaction_checked_and_committed",
+    "transaction_checked_and_rolled_back",
+    "transaction_checked_until_decided",
+    "transaction_whose_listener_throws",
+    "transaction_checked_at_another_producer",
+    "transaction_immune_for_a_while",
+    "transaction_given_up",
+    "transactions_mixed_to_a_push_consumer",
+];
+const JAVA_REQUESTS: &[&str] = &[
+    "request_is_replied_to",
+    "request_with_callback",
+    "request_to_chosen_queue",
+    "requests_in_parallel_get_their_own_replies",
+    "request_without_reply_times_out",
+    "reply_is_stored",
+    "reply_to_nobody_is_refused",
+    "consumer_running_info",
+    "consume_message_directly",
+    "consumer_status",
+    "questions_to_absent_consumers_are_refused",
+];
+const JAVA_SEND_POLICIES: &[&str] = &[
+    "send_to_a_read_only_topic",
+    "send_to_a_queue_that_is_not_there",
+    "send_too_many_properties",
+    "send_in_unit_mode",
+    "send_retry_and_dead_letter",
+    "send_with_trace",
+];
+const JAVA_LIGHT_QUEUES: &[&str] = &["light_queues_get_what_names_them", "light_queue_offsets"];
+const JAVA_THEMES: &[&[&str]] = &[
+    JAVA,
+    JAVA_FILTERS,
+    JAVA_GROUPS,
+    JAVA_TRANSACTIONS,
+    JAVA_REQUESTS,
+    JAVA_SEND_POLICIES,
+    JAVA_LIGHT_QUEUES,
+];
 /// And over a restart of the servers.
 const JAVA_RESTART: &[&str] = &["offsets_before_restart", "offsets_after_restart"];
 
@@ -83,7 +126,7 @@ fn java(kind: Kind) {
             let reports = run_java(&mut cluster, version, headers, with_restart)
                 .unwrap_or_else(|error| panic!("{client} against {}: {error:?}", kind.name()));
             let restart = if with_restart { JAVA_RESTART } else { &[] };
-            let expected = [JAVA, JAVA_FILTERS, JAVA_GROUPS, restart].concat();
+            let expected = [JAVA_THEMES.concat(), restart.to_vec()].concat();
             assert_all_ok(&client, kind, &cluster, &expected, &reports);
         }
     }

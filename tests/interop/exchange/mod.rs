@@ -17,10 +17,12 @@ mod boundary;
 mod draft;
 mod keys;
 mod ledger;
+mod light;
 mod messages;
 mod read;
 mod send;
 mod tables;
+mod transactions;
 
 use std::collections::BTreeMap;
 use std::fs;

@@ -141,6 +141,8 @@ pub const RULES: &[Rule] = &[
             "crate::net::Replies",
             "crate::net::Session",
             "crate::net::SessionId",
+            // Whom a parked request is answered to.
+            "crate::net::Caller",
         ],
         why: "a processor sees a request and returns an outcome; it never touches a socket or a frame",
     },

@@ -37,6 +37,10 @@ public final class Interop {
         Queries.addTo(behaviours);
         Filters.addTo(behaviours);
         Groups.addTo(behaviours);
+        Transactions.addTo(behaviours);
+        Requests.addTo(behaviours);
+        SendPolicies.addTo(behaviours);
+        LightQueues.addTo(behaviours);
         for (String name : wanted) {
             if (!name.equals("restart") && !behaviours.containsKey(name)) {
                 throw new IllegalArgumentException("no behaviour " + name + "; there are " + behaviours.keySet());
