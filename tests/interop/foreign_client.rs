@@ -38,6 +38,21 @@ const JAVA: &[&str] = &[
     "query_by_key",
     "view_by_unique_and_offset_id",
 ];
+/// Name server and settings.
+const JAVA_NAME_SERVER: &[&str] = &[
+    "namesrv_kv_put_get_and_delete",
+    "namesrv_kv_list_of_a_namespace",
+    "namesrv_order_config_per_cluster_and_broker",
+    "namesrv_write_permission_of_an_unknown_broker",
+    "namesrv_config_has_the_defaults",
+    "namesrv_config_can_be_changed",
+    "namesrv_config_black_list",
+    "namesrv_topics_and_cluster_of_a_topic",
+    "namesrv_unknown_topic_has_no_route",
+    "broker_config_can_be_read_and_changed",
+    "broker_config_black_list",
+    "topic_on_every_broker_consumed_once",
+];
 /// And over a restart of the servers.
 const JAVA_RESTART: &[&str] = &["offsets_before_restart", "offsets_after_restart"];
 
@@ -56,7 +71,7 @@ fn java(kind: Kind) {
             let reports = run_java(&mut cluster, version, headers, with_restart)
                 .unwrap_or_else(|error| panic!("{client} against {}: {error:?}", kind.name()));
             let restart = if with_restart { JAVA_RESTART } else { &[] };
-            let expected = [JAVA, restart].concat();
+            let expected = [JAVA, JAVA_NAME_SERVER, restart].concat();
             assert_all_ok(&client, kind, &cluster, &expected, &reports);
         }
     }
