@@ -19,7 +19,8 @@ const MOST: usize = 4096;
 #[derive(Debug)]
 pub struct Live<T> {
     first: T,
-    later: Box<[OnceLock<T>]>,
+    /// Boxed one by one: most are never filled.
+    later: Box<[OnceLock<Box<T>>]>,
     /// 0 is `first`, 1 the first of `later`.
     current: AtomicUsize,
     replacing: Mutex<()>,
@@ -51,13 +52,14 @@ impl<T: PartialEq> Live<T> {
             self.current.store(0, Ordering::Release);
             return Ok(());
         }
-        let free_or_equal = |slot: &OnceLock<T>| slot.get().is_none_or(|kept| *kept == settings);
+        let free_or_equal =
+            |slot: &OnceLock<Box<T>>| slot.get().is_none_or(|kept| **kept == settings);
         let at = self.later.iter().position(free_or_equal);
         let slot = at.and_then(|at| self.later.get(at));
         let (Some(at), Some(slot)) = (at, slot) else {
             return Err(TooManyChanges);
         };
-        slot.get_or_init(|| settings);
+        slot.get_or_init(|| Box::new(settings));
         self.current.store(at + 1, Ordering::Release);
         Ok(())
     }
@@ -69,7 +71,7 @@ impl<T> Deref for Live<T> {
     fn deref(&self) -> &T {
         let later = self.current.load(Ordering::Acquire).checked_sub(1);
         later
-            .and_then(|at| self.later.get(at)?.get())
+            .and_then(|at| self.later.get(at)?.get().map(Box::as_ref))
             .unwrap_or(&self.first)
     }
 }
