@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-//! Name servers alone, and a name server of either kind with a broker of each kind.
+//! Name servers alone, and name servers of either kind with a broker of each kind.
 
 use std::fmt::Write as _;
 use std::fs;
@@ -93,6 +93,13 @@ impl NameServer {
         self.launch()
     }
 
+    /// Kills it (SIGKILL).
+    pub fn kill(&mut self) {
+        if let Some(process) = &mut self.process {
+            process.kill();
+        }
+    }
+
     /// Where it listens.
     pub fn addr(&self) -> SocketAddr {
         self.addr
@@ -109,11 +116,16 @@ impl NameServer {
     }
 }
 
-/// A name server of one kind with our broker `broker-ours` and the official one, `broker-official`, in one cluster.
+fn joined(namesrvs: &[NameServer]) -> String {
+    let addrs: Vec<_> = namesrvs.iter().map(|one| one.addr().to_string()).collect();
+    addrs.join(";")
+}
+
+/// Name servers with our broker `broker-ours` and the official one, `broker-official`, in one cluster.
 #[derive(Debug)]
 pub struct Mixed {
-    /// The name server.
-    pub namesrv: NameServer,
+    /// The name servers; both brokers register at all of them.
+    pub namesrvs: Vec<NameServer>,
     /// Ours.
     pub ours: Broker,
     official_addr: SocketAddr,
@@ -122,13 +134,16 @@ pub struct Mixed {
 }
 
 impl Mixed {
-    /// Starts the three; both brokers are registered when this returns.
+    /// Starts a name server of each of these kinds, and the brokers, which are registered when this returns.
     ///
     /// # Errors
     /// When one does not get ready.
-    pub fn start(kind: Kind) -> anyhow::Result<Self> {
-        let namesrv = NameServer::start(kind, &[])?;
-        let addr = namesrv.addr().to_string();
+    pub fn start(kinds: &[Kind]) -> anyhow::Result<Self> {
+        let namesrvs: Vec<_> = kinds
+            .iter()
+            .map(|kind| NameServer::start(*kind, &[]))
+            .collect::<anyhow::Result<_>>()?;
+        let addr = joined(&namesrvs);
         let mut ours = Broker::new(&[("brokerName", "broker-ours"), ("namesrvAddr", &addr)])?;
         ours.start()?;
         let dir = tempfile::Builder::new().prefix("rocketmq-").tempdir()?;
@@ -146,18 +161,25 @@ impl Mixed {
         fs::write(dir.path().join("broker.conf"), text)?;
         let official = official::launch_broker(&dir)?;
         let cluster = Self {
-            namesrv,
+            namesrvs,
             ours,
             official_addr: SocketAddr::from((Ipv4Addr::LOCALHOST, port)),
             official,
             dir,
         };
         let names = ["broker-ours", "broker-official"];
-        wait_for("both brokers at the name server", READY, || {
-            let text = wire::cluster_info(cluster.namesrv.addr()).ok()?;
-            names.iter().all(|name| text.contains(name)).then_some(())
-        })?;
+        for namesrv in &cluster.namesrvs {
+            wait_for("both brokers at the name server", READY, || {
+                let text = wire::cluster_info(namesrv.addr()).ok()?;
+                names.iter().all(|name| text.contains(name)).then_some(())
+            })?;
+        }
         Ok(cluster)
+    }
+
+    /// Addresses of the name servers, `;` between them.
+    pub fn namesrv_addrs(&self) -> String {
+        joined(&self.namesrvs)
     }
 
     /// Addresses of both brokers, ours first.
@@ -168,7 +190,7 @@ impl Mixed {
         Ok([self.ours.addr()?, self.official_addr])
     }
 
-    /// Creates a topic on both brokers and waits until the name server routes to both.
+    /// Creates a topic on both brokers and waits until every name server routes to both.
     ///
     /// # Errors
     /// When a broker refuses it or no route comes up.
@@ -176,9 +198,11 @@ impl Mixed {
         for broker in self.brokers()? {
             wire::create_topic_at(broker, topic, queues)?;
         }
-        wait_for("a route to both brokers", READY, || {
-            let route = wire::route(self.namesrv.addr(), topic).ok()?;
-            (route.matches("\"writeQueueNums\"").count() == 2).then_some(())
+        self.namesrvs.iter().try_for_each(|namesrv| {
+            wait_for("a route to both brokers", READY, || {
+                let route = wire::route(namesrv.addr(), topic).ok()?;
+                (route.matches("\"writeQueueNums\"").count() == 2).then_some(())
+            })
         })
     }
 
@@ -189,6 +213,7 @@ impl Mixed {
 
     /// The ends of all logs.
     pub fn logs(&self) -> String {
-        [self.namesrv.logs(), self.ours.logs(), self.official.logs()].concat()
+        let namesrvs: String = self.namesrvs.iter().map(NameServer::logs).collect();
+        [namesrvs, self.ours.logs(), self.official.logs()].concat()
     }
 }

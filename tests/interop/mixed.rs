@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-//! One topic on a broker of ours and on the official one, both at one name server of either kind: one group consumes
+//! One topic on a broker of ours and on the official one, both at a name server of either kind or at both: one group consumes
 //! every message once, with our client and with the official Java client, and brokers may come and go.
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -10,9 +10,13 @@ use kerolox::facade::{
     Call, ConsumeFrom, Message, Producer, ProducerOptions, PushConsumer, PushConsumerOptions,
     SendStatus, Subscription, Verdict,
 };
+use kerolox_protocol::code::RequestCode;
+use kerolox_protocol::command::Command;
+use kerolox_protocol::header::offset::QueryConsumerOffsetRequestHeader;
 use kerolox_tests::cluster::Kind;
-use kerolox_tests::mixed::Mixed;
+use kerolox_tests::mixed::{Mixed, NameServer};
 use kerolox_tests::tools::{self, say};
+use kerolox_tests::wire::Connection;
 use kerolox_tests::{programs, wait_for, wire};
 
 use crate::PROGRAM;
@@ -20,7 +24,6 @@ use crate::PROGRAM;
 const DEADLINE: Duration = Duration::from_secs(60);
 const MESSAGES: usize = 400;
 const TOPIC: &str = "mixed";
-const GROUP: &str = "mixed_group";
 /// What the Java program does here.
 const JAVA: &str = "topic_on_every_broker_consumed_once";
 
@@ -29,16 +32,16 @@ fn done<T: Send + 'static>(call: Call<T>) -> anyhow::Result<T> {
     result.map_err(|error| anyhow::anyhow!("{error:?}"))
 }
 
-fn consumer(cluster: &Mixed) -> anyhow::Result<PushConsumer> {
+fn consumer(name_servers: &str, topic: &str) -> anyhow::Result<PushConsumer> {
     let options = PushConsumerOptions {
-        name_servers: cluster.namesrv.addr().to_string(),
-        group: GROUP.to_owned(),
+        name_servers: name_servers.to_owned(),
+        group: format!("{topic}_group"),
         consume_from: ConsumeFrom::FirstOffset,
         ..PushConsumerOptions::default()
     };
     done(PushConsumer::start(
         options,
-        vec![Subscription::new(TOPIC, "*")],
+        vec![Subscription::new(topic, "*")],
     ))
 }
 
@@ -74,15 +77,15 @@ impl Got {
     }
 }
 
-fn our_client(cluster: &Mixed) -> anyhow::Result<()> {
-    cluster.create_topic(TOPIC, 4)?;
+fn our_client(cluster: &Mixed, name_servers: &str, topic: &str) -> anyhow::Result<()> {
+    cluster.create_topic(topic, 4)?;
     let producer = done(Producer::start(ProducerOptions {
-        name_servers: cluster.namesrv.addr().to_string(),
+        name_servers: name_servers.to_owned(),
         group: "mixed_producers".to_owned(),
         send_timeout_ms: 10_000,
         ..ProducerOptions::default()
     }))?;
-    let queues = done(producer.queues(TOPIC))?;
+    let queues = done(producer.queues(topic))?;
     let names: BTreeSet<_> = queues
         .iter()
         .map(|queue| queue.broker_name.clone())
@@ -97,17 +100,43 @@ fn our_client(cluster: &Mixed) -> anyhow::Result<()> {
         for number in from..from + MESSAGES / 2 {
             let body = format!("message {number}");
             let queue = queues[number % queues.len()].clone();
-            let result = done(producer.send_to_queue(Message::new(TOPIC, body.clone()), queue))?;
+            let result = done(producer.send_to_queue(Message::new(topic, body.clone()), queue))?;
             ensure!(result.status == SendStatus::SendOk, "{result:?}");
             sent.insert(body);
         }
         Ok(())
     };
-    // Half of it is there before the consumers start, half comes while they run.
+    // Half of it is there before the first consumer starts, half comes while both run. Queues change hands in between,
+    // when everything is committed: else a message may rightly come twice.
     send(0)?;
-    let (a, b) = (consumer(cluster)?, consumer(cluster)?);
+    let a = consumer(name_servers, topic)?;
     let mut got = Got::default();
-    got.poll(&[&a, &b], MESSAGES / 2)?;
+    got.poll(&[&a], MESSAGES / 2)?;
+    let group = format!("{topic}_group");
+    for broker in cluster.brokers()? {
+        let mut connection = Connection::open(broker)?;
+        for queue_id in 0..4 {
+            wait_for("committed offset", DEADLINE, || {
+                let header = QueryConsumerOffsetRequestHeader {
+                    consumer_group: &group,
+                    topic,
+                    queue_id,
+                    ..QueryConsumerOffsetRequestHeader::default()
+                };
+                let ask = Command::request(RequestCode::QUERY_CONSUMER_OFFSET, &header);
+                let answer = connection.request_ok(ask).ok()?;
+                (answer.ext.get("offset") == Some("25")).then_some(())
+            })?;
+        }
+    }
+    let b = consumer(name_servers, topic)?;
+    let of_topic = |consumer: &PushConsumer| {
+        let queues = consumer.assigned();
+        queues.iter().filter(|queue| queue.topic == topic).count()
+    };
+    wait_for("queues at both consumers", DEADLINE, || {
+        (of_topic(&a) == 4 && of_topic(&b) == 4).then_some(())
+    })?;
     send(MESSAGES / 2)?;
     got.poll(&[&a, &b], MESSAGES)?;
     let twice: Vec<_> = got.times.iter().filter(|(_, times)| **times > 1).collect();
@@ -132,7 +161,7 @@ fn java_client(cluster: &Mixed) -> anyhow::Result<()> {
     let mut command = programs::java_client("5.5.0", &home)?;
     command
         .arg("Interop")
-        .arg(cluster.namesrv.addr().to_string())
+        .arg(cluster.namesrv_addrs())
         .args(["mixed", JAVA]);
     let reports = programs::run(&mut command, &home, PROGRAM, |what| {
         anyhow::bail!("awaits {what}")
@@ -144,12 +173,15 @@ fn java_client(cluster: &Mixed) -> anyhow::Result<()> {
 
 /// Our broker leaves and comes back: its queues leave the route and return, the other's stay.
 fn come_and_go(cluster: &mut Mixed) -> anyhow::Result<()> {
-    let namesrv = cluster.namesrv.addr();
+    let namesrvs: Vec<_> = cluster.namesrvs.iter().map(NameServer::addr).collect();
     let brokers = |what: &str, wanted: usize| {
-        wait_for(what, DEADLINE, || {
-            let route = wire::route(namesrv, TOPIC).ok()?;
-            let has_official = route.contains("broker-official");
-            (has_official && route.matches("\"writeQueueNums\"").count() == wanted).then_some(())
+        namesrvs.iter().try_for_each(|namesrv| {
+            wait_for(what, DEADLINE, || {
+                let route = wire::route(*namesrv, TOPIC).ok()?;
+                let has_official = route.contains("broker-official");
+                let count = route.matches("\"writeQueueNums\"").count();
+                (has_official && count == wanted).then_some(())
+            })
         })
     };
     cluster.ours.stop()?;
@@ -158,32 +190,58 @@ fn come_and_go(cluster: &mut Mixed) -> anyhow::Result<()> {
     brokers("route with our broker again", 2)
 }
 
-fn run(kind: Kind) {
+/// The first name server dies: clients that know both go on.
+fn one_name_server_less(cluster: &mut Mixed) -> anyhow::Result<()> {
+    let both = cluster.namesrv_addrs();
+    cluster.namesrvs.remove(0).kill();
+    our_client(cluster, &both, "mixed_without_the_first")
+}
+
+type Step = fn(&mut Mixed) -> anyhow::Result<()>;
+
+fn run(kinds: &[Kind], steps: &[(&str, Step)]) {
+    let names: Vec<_> = kinds.iter().map(|kind| kind.name()).collect();
     let what = format!(
-        "brokers of both kinds at the name server of {}",
-        kind.name()
+        "brokers of both kinds at name servers: {}",
+        names.join(", ")
     );
     if tools::missing(&what, &["java", "javac", "mvn"]) {
         return;
     }
     let mut cluster =
-        Mixed::start(kind).unwrap_or_else(|error| panic!("{what} did not start: {error:?}"));
-    let result = our_client(&cluster)
-        .context("our client")
-        .and_then(|()| java_client(&cluster).context("Java client"))
-        .and_then(|()| come_and_go(&mut cluster).context("come and go"));
-    if let Err(error) = result {
-        panic!("{what}: {error:?}\n{}", cluster.logs());
+        Mixed::start(kinds).unwrap_or_else(|error| panic!("{what} did not start: {error:?}"));
+    for (name, step) in steps {
+        if let Err(error) = step(&mut cluster) {
+            panic!("{what}: {name}: {error:?}\n{}", cluster.logs());
+        }
     }
     say(&format!("{what}: {MESSAGES} messages once per group ok"));
 }
 
+const OUR_CLIENT: (&str, Step) = ("our client", |cluster| {
+    let name_servers = cluster.namesrv_addrs();
+    our_client(cluster, &name_servers, TOPIC)
+});
+const JAVA_CLIENT: (&str, Step) = ("Java client", |cluster| java_client(cluster));
+
 #[test]
 fn brokers_of_both_kinds_share_a_topic_at_the_official_name_server() {
-    run(Kind::Official);
+    let steps = [OUR_CLIENT, JAVA_CLIENT, ("come and go", come_and_go)];
+    run(&[Kind::Official], &steps);
 }
 
 #[test]
 fn brokers_of_both_kinds_share_a_topic_at_our_name_server() {
-    run(Kind::Ours);
+    let steps = [OUR_CLIENT, JAVA_CLIENT, ("come and go", come_and_go)];
+    run(&[Kind::Ours], &steps);
+}
+
+#[test]
+fn brokers_of_both_kinds_register_at_name_servers_of_both_kinds() {
+    let steps = [
+        OUR_CLIENT,
+        ("come and go", come_and_go as Step),
+        ("one name server less", one_name_server_less),
+    ];
+    run(&Kind::ALL, &steps);
 }
