@@ -5,6 +5,7 @@
 //! - [`Cluster`] is a running name server and broker; [`our_server`] and [`official_cluster`] start one. It stops
 //!   when dropped, and prints its logs when the test that holds it panics.
 //! - [`broker::Broker`] is our `mqbroker` alone, with a configuration file.
+//! - [`mixed::Mixed`] is a name server of either kind with a broker of each kind.
 //! - [`alternating::Alternating`] is one store directory that ours and the official broker open in turn.
 //! - [`tools::missing`] decides whether a missing tool skips a test (said loudly) or fails it (`CI=true`).
 //! - [`programs`] builds the Java, Go and JavaScript programs of `tests/interop` and runs them.
@@ -17,6 +18,7 @@ pub mod alternating;
 pub mod broker;
 pub mod cache;
 pub mod cluster;
+pub mod mixed;
 pub mod numbered;
 pub mod official;
 pub mod ours;

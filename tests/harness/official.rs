@@ -101,6 +101,17 @@ pub(crate) fn launch_broker(dir: &TempDir) -> anyhow::Result<Process> {
     Ok(broker.0)
 }
 
+/// Starts a name server alone with the `namesrv.conf` in `dir`, ready when this returns.
+///
+/// # Errors
+/// When the jars can not be fetched or it does not get ready.
+pub(crate) fn launch_namesrv(dir: &TempDir) -> anyhow::Result<Process> {
+    fs::create_dir_all(dir.path().join("home/conf"))?;
+    let mut namesrv = start(dir, &NAMESRV)?;
+    wait_until_ready(&mut namesrv)?;
+    Ok(namesrv.0)
+}
+
 struct Server {
     name: &'static str,
     main: &'static str,

@@ -11,6 +11,7 @@ use bytes::BytesMut;
 use kerolox_protocol::code::{RequestCode, ResponseCode};
 use kerolox_protocol::command::Command;
 use kerolox_protocol::frame;
+use kerolox_protocol::header::NoHeader;
 use kerolox_protocol::header::admin::CreateTopicRequestHeader;
 use kerolox_protocol::header::route::GetRouteInfoRequestHeader;
 
@@ -223,18 +224,37 @@ pub fn create_topic(
     Ok(())
 }
 
+/// The answer of a name server to the question for its brokers, as text.
+///
+/// # Errors
+/// When it does not answer.
+pub fn cluster_info(namesrv: SocketAddr) -> anyhow::Result<String> {
+    let request = Command::request(RequestCode::GET_BROKER_CLUSTER_INFO, &NoHeader);
+    let answer = Connection::open(namesrv)?.request_ok(request)?;
+    Ok(String::from_utf8_lossy(&answer.body).into_owned())
+}
+
+/// The route of a topic as text.
+///
+/// # Errors
+/// When the name server has none.
+pub fn route(namesrv: SocketAddr, topic: &str) -> anyhow::Result<String> {
+    let header = GetRouteInfoRequestHeader {
+        topic,
+        accept_standard_json_only: None,
+    };
+    let request = Command::request(RequestCode::GET_ROUTEINFO_BY_TOPIC, &header);
+    let answer = Connection::open(namesrv)?.request_ok(request)?;
+    Ok(String::from_utf8_lossy(&answer.body).into_owned())
+}
+
 /// Waits until the name server knows a broker.
 ///
 /// # Errors
 /// When none registers in time.
 pub fn wait_for_broker(namesrv: SocketAddr, deadline: Duration) -> anyhow::Result<()> {
     wait_for("broker at the name server", deadline, || {
-        let request = Command::request(
-            RequestCode::GET_BROKER_CLUSTER_INFO,
-            &kerolox_protocol::header::NoHeader,
-        );
-        let answer = Connection::open(namesrv).ok()?.request_ok(request).ok()?;
-        let body = String::from_utf8_lossy(&answer.body).into_owned();
+        let body = cluster_info(namesrv).ok()?;
         body.contains("\"brokerName\"").then_some(())
     })
 }

@@ -99,6 +99,21 @@ const JAVA_SEND_POLICIES: &[&str] = &[
     "send_with_trace",
 ];
 const JAVA_LIGHT_QUEUES: &[&str] = &["light_queues_get_what_names_them", "light_queue_offsets"];
+/// Name server and settings.
+const JAVA_NAME_SERVER: &[&str] = &[
+    "namesrv_kv_put_get_and_delete",
+    "namesrv_kv_list_of_a_namespace",
+    "namesrv_order_config_per_cluster_and_broker",
+    "namesrv_write_permission_of_an_unknown_broker",
+    "namesrv_config_has_the_defaults",
+    "namesrv_config_can_be_changed",
+    "namesrv_config_black_list",
+    "namesrv_topics_and_cluster_of_a_topic",
+    "namesrv_unknown_topic_has_no_route",
+    "broker_config_can_be_read_and_changed",
+    "broker_config_black_list",
+    "topic_on_every_broker_consumed_once",
+];
 const JAVA_THEMES: &[&[&str]] = &[
     JAVA,
     JAVA_FILTERS,
@@ -107,6 +122,7 @@ const JAVA_THEMES: &[&[&str]] = &[
     JAVA_REQUESTS,
     JAVA_SEND_POLICIES,
     JAVA_LIGHT_QUEUES,
+    JAVA_NAME_SERVER,
 ];
 /// And over a restart of the servers.
 const JAVA_RESTART: &[&str] = &["offsets_before_restart", "offsets_after_restart"];

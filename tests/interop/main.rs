@@ -9,6 +9,8 @@
 mod admin_tool;
 mod exchange;
 mod foreign_client;
+mod mixed;
+mod name_server;
 mod route;
 mod rust_client;
 

@@ -19,6 +19,7 @@ const MOST: usize = 4096;
 #[derive(Debug)]
 pub struct Live<T> {
     first: T,
+    /// Boxed one by one: most are never filled.
     later: Box<[OnceLock<Box<T>>]>,
     /// 0 is `first`, 1 the first of `later`.
     current: AtomicUsize,
@@ -70,8 +71,8 @@ impl<T> Deref for Live<T> {
     fn deref(&self) -> &T {
         let later = self.current.load(Ordering::Acquire).checked_sub(1);
         later
-            .and_then(|at| self.later.get(at)?.get())
-            .map_or(&self.first, Box::as_ref)
+            .and_then(|at| self.later.get(at)?.get().map(Box::as_ref))
+            .unwrap_or(&self.first)
     }
 }
 

@@ -1,15 +1,21 @@
 // SPDX-License-Identifier: Apache-2.0
 //! What the servers print about their settings, and what they say about a file that is not right.
 
-use std::process::{Command, Output};
+use std::io::{BufRead, BufReader, Read, Write};
+use std::net::{SocketAddr, TcpStream};
+use std::path::Path;
+use std::process::{Child, Command, Output, Stdio};
+
+use bytes::BytesMut;
+use kerolox_protocol::{Command as Reply, RequestCode, ResponseCode, command, frame};
 
 const BROKER: &str = env!("CARGO_BIN_EXE_mqbroker");
 const NAME_SERVER: &str = env!("CARGO_BIN_EXE_mqnamesrv");
 
 fn run(program: &str, arguments: &[&str]) -> Output {
-    let mut command = Command::new(program);
-    command.args(arguments).env_remove("NAMESRV_ADDR");
-    command.output().unwrap()
+    let mut process = Command::new(program);
+    process.args(arguments).env_remove("NAMESRV_ADDR");
+    process.output().unwrap()
 }
 
 /// Runs it with a file of that content.
@@ -127,4 +133,87 @@ fn a_value_that_does_not_fit_stops_the_start_with_one_line() {
         assert!(!output.status.success());
         assert_eq!(String::from_utf8(output.stderr).unwrap(), line);
     }
+}
+
+/// A broker that was started with a file, and its address.
+fn start(path: &Path) -> (Child, SocketAddr) {
+    let mut process = Command::new(BROKER);
+    process.arg("-c").arg(path).env_remove("NAMESRV_ADDR");
+    process.stdout(Stdio::piped()).stderr(Stdio::null());
+    let mut child = process.spawn().unwrap();
+    let mut line = String::new();
+    let mut out = BufReader::new(child.stdout.take().unwrap());
+    out.read_line(&mut line).unwrap();
+    let address = line.split_once("] boot success").unwrap().0;
+    let address = address.rsplit_once(", ").unwrap().1.parse().unwrap();
+    (child, address)
+}
+
+fn stop(mut child: Child) {
+    let pid = rustix::process::Pid::from_child(&child);
+    rustix::process::kill_process(pid, rustix::process::Signal::TERM).unwrap();
+    assert!(child.wait().unwrap().success());
+}
+
+fn ask(address: SocketAddr, code: RequestCode, body: &'static str) -> Reply {
+    let mut out = BytesMut::new();
+    let request = command::request(code).with_body(body.as_bytes());
+    request.encode(&mut out);
+    let mut stream = TcpStream::connect(address).unwrap();
+    stream.write_all(&out).unwrap();
+    let mut input = BytesMut::new();
+    loop {
+        if let Some(frame) = frame::split(&mut input).unwrap() {
+            return Reply::decode(frame).unwrap();
+        }
+        let mut chunk = [0; 4096];
+        let count = stream.read(&mut chunk).unwrap();
+        assert!(count > 0, "the connection ended");
+        input.extend_from_slice(&chunk[..count]);
+    }
+}
+
+#[test]
+fn settings_changed_over_the_network_outlive_a_restart() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("broker.conf");
+    let store = dir.path().join("store");
+    let file = format!(
+        "# by hand\nlistenPort=0\nstorePathRootDir={}\nmappedFileSizeCommitLog=1048576\n",
+        store.display()
+    );
+    std::fs::write(&path, &file).unwrap();
+    let (child, address) = start(&path);
+    let change = "fileReservedTime=5\nmaxIndexNum=1000\n";
+    let changed = ask(address, RequestCode::UPDATE_BROKER_CONFIG, change);
+    assert_eq!(
+        changed.response_code(),
+        ResponseCode::SUCCESS,
+        "{changed:?}"
+    );
+    assert_eq!(
+        changed.remark.as_deref(),
+        Some("at the next start: maxIndexNum")
+    );
+    let refused = ask(
+        address,
+        RequestCode::UPDATE_BROKER_CONFIG,
+        "storePathRootDir=/",
+    );
+    assert_eq!(refused.response_code(), ResponseCode::NO_PERMISSION);
+    let has = |address: SocketAddr, line: &str| {
+        let all = ask(address, RequestCode::GET_BROKER_CONFIG, "");
+        let text = String::from_utf8(all.body.to_vec()).unwrap();
+        assert!(text.lines().any(|there| there == line), "{line} in {text}");
+        all.ext.get("version").unwrap().to_owned()
+    };
+    let version = has(address, "fileReservedTime=5");
+    assert!(version.contains("\"counter\":1"), "{version}");
+    has(address, "maxIndexNum=1000");
+    stop(child);
+    assert_eq!(std::fs::read_to_string(&path).unwrap(), file + change);
+    let (child, address) = start(&path);
+    has(address, "fileReservedTime=5");
+    has(address, "maxIndexNum=1000");
+    stop(child);
 }

@@ -41,6 +41,8 @@ public final class Interop {
         Requests.addTo(behaviours);
         SendPolicies.addTo(behaviours);
         LightQueues.addTo(behaviours);
+        NameServers.addTo(behaviours);
+        Brokers.addTo(behaviours);
         for (String name : wanted) {
             if (!name.equals("restart") && !behaviours.containsKey(name)) {
                 throw new IllegalArgumentException("no behaviour " + name + "; there are " + behaviours.keySet());

@@ -113,7 +113,7 @@ final class Pushes {
         }
     }
 
-    private static int assigned(DefaultMQPushConsumer consumer, String topic) {
+    static int assigned(DefaultMQPushConsumer consumer, String topic) {
         int count = 0;
         for (var queue : consumer.getDefaultMQPushConsumerImpl().getRebalanceImpl().getProcessQueueTable().keySet()) {
             if (queue.getTopic().equals(topic)) {
