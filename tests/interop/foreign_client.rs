@@ -38,6 +38,33 @@ const JAVA: &[&str] = &[
     "query_by_key",
     "view_by_unique_and_offset_id",
 ];
+/// Filters by properties.
+const JAVA_FILTERS: &[&str] = &[
+    "sql_equality",
+    "sql_order",
+    "sql_between",
+    "sql_in",
+    "sql_null",
+    "sql_search",
+    "sql_logic",
+    "sql_kinds",
+    "sql_statuses",
+    "sql_refused",
+    "sql_push",
+    "sql_push_changes_its_expression",
+    "sql_lite_pull",
+];
+/// Where groups start, what they may, and how their offsets are set.
+const JAVA_GROUPS: &[&str] = &[
+    "group_starts_at_first_last_or_time",
+    "group_offset_corrections",
+    "group_reset_by_time_online",
+    "group_reset_by_time_offline",
+    "group_offsets_cloned",
+    "group_consume_time_span",
+    "group_broadcast_disabled",
+    "group_pull_limits",
+];
 /// And over a restart of the servers.
 const JAVA_RESTART: &[&str] = &["offsets_before_restart", "offsets_after_restart"];
 
@@ -56,7 +83,7 @@ fn java(kind: Kind) {
             let reports = run_java(&mut cluster, version, headers, with_restart)
                 .unwrap_or_else(|error| panic!("{client} against {}: {error:?}", kind.name()));
             let restart = if with_restart { JAVA_RESTART } else { &[] };
-            let expected = [JAVA, restart].concat();
+            let expected = [JAVA, JAVA_FILTERS, JAVA_GROUPS, restart].concat();
             assert_all_ok(&client, kind, &cluster, &expected, &reports);
         }
     }

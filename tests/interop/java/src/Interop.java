@@ -35,6 +35,8 @@ public final class Interop {
         Pushes.addTo(behaviours);
         Admins.addTo(behaviours);
         Queries.addTo(behaviours);
+        Filters.addTo(behaviours);
+        Groups.addTo(behaviours);
         for (String name : wanted) {
             if (!name.equals("restart") && !behaviours.containsKey(name)) {
                 throw new IllegalArgumentException("no behaviour " + name + "; there are " + behaviours.keySet());
