@@ -29,6 +29,7 @@ final class Groups {
         behaviours.put("group_consume_time_span", Groups::timeSpan);
         behaviours.put("group_broadcast_disabled", Groups::broadcast);
         behaviours.put("group_pull_limits", Groups::limits);
+        behaviours.put("group_retry_topic_is_consumed_from_its_beginning", Groups::retried);
     }
 
     private static List<Message> fill(Cluster cluster, String topic, int from, int to) throws Exception {
@@ -281,6 +282,38 @@ final class Groups {
             consumer.shutdown();
         }
         return "0, then 3 messages";
+    }
+
+    /** A new group that starts at the end: what it fails to consume comes again, though its retry topic is new as well. */
+    private static String retried(Cluster cluster) throws Exception {
+        String topic = cluster.createTopic("retried", 1);
+        ConcurrentLinkedQueue<MessageExt> got = new ConcurrentLinkedQueue<>();
+        ConcurrentLinkedQueue<MessageExt> failed = new ConcurrentLinkedQueue<>();
+        DefaultMQPushConsumer consumer = pusher(cluster, "retried", topic, ConsumeFromWhere.CONSUME_FROM_LAST_OFFSET, got);
+        consumer.setConsumeMessageBatchMaxSize(1);
+        consumer.registerMessageListener((MessageListenerConcurrently) (messages, context) -> {
+            boolean isFirst = messages.get(0).getReconsumeTimes() == 0;
+            (isFirst ? failed : got).addAll(messages);
+            context.setDelayLevelWhenNextConsume(1);
+            return isFirst ? ConsumeConcurrentlyStatus.RECONSUME_LATER : ConsumeConcurrentlyStatus.CONSUME_SUCCESS;
+        });
+        consumer.start();
+        try {
+            List<Message> sent = fill(cluster, topic, 0, 5);
+            Cluster.awaitSize("messages that failed", failed, 5);
+            Check.sameSet(sent, failed);
+            Cluster.awaitSize("messages again", got, 5);
+            TreeSet<String> numbers = new TreeSet<>();
+            for (MessageExt message : got) {
+                Check.equal("tries of " + message, 1, message.getReconsumeTimes());
+                Check.equal("topic of " + message, topic, message.getTopic());
+                numbers.add(message.getProperty("number"));
+            }
+            Check.equal("messages again", new TreeSet<>(List.of("0", "1", "2", "3", "4")), numbers);
+        } finally {
+            consumer.shutdown();
+        }
+        return "5 failed, 5 again";
     }
 
     /** At most as many messages as asked for, at most 32 at a time, and at most 256 KiB but at least one. */
