@@ -64,6 +64,7 @@ const JAVA_GROUPS: &[&str] = &[
     "group_consume_time_span",
     "group_broadcast_disabled",
     "group_pull_limits",
+    "group_retry_topic_is_consumed_from_its_beginning",
 ];
 const JAVA_TRANSACTIONS: &[&str] = &[
     "transaction_commit",

@@ -145,8 +145,10 @@ impl Broker {
             .map_err(|e| state(&directory.join("subscriptionGroup.json"), e))?;
         let offsets = ConsumerOffsets::open(&config, &directory, Arc::clone(&disk), now_ms)
             .map_err(|e| state(&directory.join("consumerOffset.json"), e))?;
-        let filters = FilterTable::open(&config, &directory, Arc::clone(&disk), now_ms)
-            .map_err(|e| state(&directory.join("consumerFilter.json"), e))?;
+        let after_crash = report.is_after_crash;
+        let filters =
+            FilterTable::open(&config, &directory, Arc::clone(&disk), after_crash, now_ms)
+                .map_err(|e| state(&directory.join("consumerFilter.json"), e))?;
         let filters = Arc::new(filters);
         if config.enable_calc_filter_bit_map {
             let filters = Arc::clone(&filters);

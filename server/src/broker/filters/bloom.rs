@@ -150,6 +150,18 @@ mod tests {
     }
 
     #[test]
+    fn bits_are_those_that_the_official_broker_gave() {
+        for (name, bits) in [
+            ("d_sql_lite", [75, 109, 0]),
+            ("b_sql_lite", [11, 70, 103]),
+            ("b_sql_push", [44, 24, 50]),
+        ] {
+            let data = Bloom::new(20, 32).of(&format!("{name}_group"), name);
+            assert_eq!(data.bit_pos, bits, "{name}");
+        }
+    }
+
+    #[test]
     fn a_message_has_the_bits_of_the_filters_it_passed() {
         let bloom = Bloom::new(20, 32);
         let (one, two) = (bloom.of("g1", "T"), bloom.of("g2", "T"));

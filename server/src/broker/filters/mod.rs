@@ -95,7 +95,8 @@ pub struct FilterTable {
 }
 
 impl FilterTable {
-    /// Loads `consumerFilter.json` of `directory`. A table whose bits are of another shape is left out as a whole.
+    /// Loads `consumerFilter.json` of `directory`. A table whose bits are of another shape is left out as a whole. After a
+    /// crash the bits of older messages may be cut: they are not looked at.
     ///
     /// # Errors
     /// The directory can not be created.
@@ -103,6 +104,7 @@ impl FilterTable {
         config: &BrokerConfig,
         directory: &Path,
         disk: Arc<dyn Disk>,
+        is_after_crash: bool,
         now_ms: i64,
     ) -> io::Result<Self> {
         disk.create_dir_all(directory)?;
@@ -120,11 +122,17 @@ impl FilterTable {
             persisted_ms: AtomicI64::new(now_ms),
             file,
         };
-        *table.topics.write() = table.taken_over(loaded, now_ms);
+        let bits_from_ms = if is_after_crash { now_ms } else { i64::MIN };
+        *table.topics.write() = table.taken_over(loaded, bits_from_ms, now_ms);
         Ok(table)
     }
 
-    fn taken_over(&self, loaded: ConsumerFilterTable, now_ms: i64) -> HashMap<Box<str>, Groups> {
+    fn taken_over(
+        &self,
+        loaded: ConsumerFilterTable,
+        bits_from_ms: i64,
+        now_ms: i64,
+    ) -> HashMap<Box<str>, Groups> {
         let mut topics: HashMap<Box<str>, Groups> = HashMap::new();
         for (topic, filters) in loaded.filter_data_by_topic {
             for (group, data) in filters.group_filter_data {
@@ -148,11 +156,11 @@ impl FilterTable {
                     version: data.client_version,
                     filter,
                     expression: data.expression.into(),
-                    born_ms: data.born_time,
+                    born_ms: data.born_time.max(bits_from_ms),
                     dead_ms: data.dead_time,
                     bloom,
                 };
-                if found.dead_ms == 0 {
+                if found.dead_ms == 0 || found.dead_ms < found.born_ms {
                     found.die(now_ms.saturating_sub(DEAD_BEFORE_LOAD_MS));
                 }
                 let groups = topics.entry(topic.as_str().into()).or_default();

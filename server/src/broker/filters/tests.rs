@@ -16,7 +16,7 @@ fn sql(topic: &str, expression: &str, version: i64) -> SubscriptionData {
 
 fn open(dir: &Path, now_ms: i64) -> FilterTable {
     let disk = Arc::new(RealDisk::new());
-    FilterTable::open(&BrokerConfig::default(), dir, disk, now_ms).unwrap()
+    FilterTable::open(&BrokerConfig::default(), dir, disk, false, now_ms).unwrap()
 }
 
 fn expression(table: &FilterTable) -> Option<String> {
@@ -118,6 +118,15 @@ fn file_is_the_references_and_survives_a_restart() {
         std::fs::read_to_string(&path)
             .unwrap()
             .contains("\"clientVersion\":8")
+    );
+
+    let disk = Arc::new(RealDisk::new());
+    let config = BrokerConfig::default();
+    let crashed = FilterTable::open(&config, dir.path(), disk, true, 1_700_000_200_000).unwrap();
+    let found = crashed.get("OrderEvents", "g1").unwrap();
+    assert!(
+        found.is_dead() && found.born_ms == 1_700_000_200_000,
+        "older bits do not count"
     );
 
     // Other bits than this shape has: everything is dropped.

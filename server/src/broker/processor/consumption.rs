@@ -11,6 +11,7 @@ use kerolox_protocol::header::reset::{
     QueryConsumeTimeSpanRequestHeader, QueryCorrectionOffsetHeader,
     UpdateGroupForbiddenRequestHeader,
 };
+use kerolox_protocol::message::name;
 
 use crate::broker::Broker;
 use crate::net::{Outcome, Request};
@@ -93,11 +94,14 @@ pub(crate) fn update_and_get_group_forbidden(broker: &Broker, request: &Request<
         let wanted: UpdateGroupForbiddenRequestHeader<'_> = request.command.header()?;
         let (group, topic) = (wanted.group, wanted.topic);
         if let Some(is_readable) = wanted.readable {
-            for (name, value) in [("group", group), ("topic", topic)] {
-                if value.is_empty() {
-                    let remark = format!("the header field {name} is empty");
-                    return Err(Refusal::new(ResponseCode::INVALID_PARAMETER, remark));
-                }
+            let invalid = |remark| Refusal::new(ResponseCode::INVALID_PARAMETER, remark);
+            name::check_group_on_broker(group)
+                .map_err(|error| invalid(format!("group '{group}': {error}")))?;
+            let length = topic.len();
+            if !(1..=name::MAX_RETRY_TOPIC_BYTES).contains(&length) {
+                let allowed = name::MAX_RETRY_TOPIC_BYTES;
+                let remark = format!("the topic is {length} bytes long, allowed: 1 to {allowed}");
+                return Err(invalid(remark));
             }
             let groups = &broker.groups;
             groups.set_readable(group, topic, is_readable, request.now_ms);

@@ -9,6 +9,7 @@ use kerolox_protocol::body::offset::QueueOffsets;
 use kerolox_protocol::body::queue::{MessageQueue, QueueMap};
 use kerolox_protocol::body::topic::TopicConfig;
 use kerolox_protocol::header::reset::{CloneGroupOffsetRequestHeader, ResetOffsetRequestHeader};
+use kerolox_protocol::message::name;
 use kerolox_protocol::{Command, LanguageCode, RequestCode, ResponseCode};
 
 use crate::broker::Broker;
@@ -196,6 +197,10 @@ pub(crate) fn clone_group_offset(broker: &Broker, request: &Request<'_>) -> Outc
     answer(|| {
         let wanted: CloneGroupOffsetRequestHeader<'_> = request.command.header()?;
         let (from, to) = (wanted.src_group, wanted.dest_group);
+        name::check_group_on_broker(to).map_err(|error| {
+            let remark = format!("destGroup '{to}': {error}");
+            Refusal::new(ResponseCode::INVALID_PARAMETER, remark)
+        })?;
         let topics = match wanted
             .topic
             .map(str::trim)

@@ -295,3 +295,119 @@ fn consume_time_span_tells_first_last_and_consumed() {
     ));
     assert_eq!(unknown.response_code(), ResponseCode::TOPIC_NOT_EXIST);
 }
+
+/// The command with one field changed, or without it.
+fn changed(command: &Command, name: &str, value: Option<&str>) -> Command {
+    let mut fields = kerolox_protocol::ext::ExtFields::new();
+    for (field, old) in command.ext.iter() {
+        match (field == name, value) {
+            (true, Some(value)) => fields.set(field, value),
+            (true, None) => {}
+            (false, _) => fields.set(field, old),
+        }
+    }
+    Command {
+        ext: fields,
+        ..command.clone()
+    }
+}
+
+#[test]
+fn fields_that_are_missing_or_make_no_sense_are_named_and_kill_nothing() {
+    let mut rig = rig_with(|_| {});
+    let clone = CloneGroupOffsetRequestHeader {
+        src_group: "G",
+        dest_group: "H",
+        topic: Some("T"),
+        offline: Some(false),
+    };
+    let correction = QueryCorrectionOffsetHeader {
+        filter_groups: Some("x"),
+        compare_group: "G",
+        topic: "T",
+    };
+    let span = QueryConsumeTimeSpanRequestHeader {
+        topic: "T",
+        group: "G",
+    };
+    let forbidden = kerolox_protocol::header::reset::UpdateGroupForbiddenRequestHeader {
+        group: "G",
+        topic: "T",
+        readable: Some(true),
+    };
+    let whole = ResetOffsetRequestHeader {
+        queue_id: Some(0),
+        offset: Some(1),
+        ..by_time(START_MS)
+    };
+    let commands: [(Command, &[&str], &[&str]); 5] = [
+        (
+            reset(&whole),
+            &["topic", "group", "timestamp"],
+            &["queueId", "offset", "timestamp"],
+        ),
+        (
+            Command::request(RequestCode::CLONE_GROUP_OFFSET, &clone),
+            &["srcGroup", "destGroup"],
+            &[],
+        ),
+        (
+            Command::request(RequestCode::QUERY_CORRECTION_OFFSET, &correction),
+            &["compareGroup", "topic"],
+            &[],
+        ),
+        (
+            Command::request(RequestCode::QUERY_CONSUME_TIME_SPAN, &span),
+            &["topic", "group"],
+            &[],
+        ),
+        (
+            Command::request(RequestCode::UPDATE_AND_GET_GROUP_FORBIDDEN, &forbidden),
+            &["group", "topic"],
+            &[],
+        ),
+    ];
+    let huge = "9".repeat(70_000);
+    for (command, required, numbers) in &commands {
+        assert_eq!(
+            rig.call(command.clone()).response_code(),
+            ResponseCode::SUCCESS
+        );
+        for name in *required {
+            let reply = rig.call(changed(command, name, None));
+            assert_eq!(reply.response_code(), ResponseCode::SYSTEM_ERROR);
+            assert!(reply.remark.unwrap().contains(name));
+        }
+        for name in *numbers {
+            let reply = rig.call(changed(command, name, Some("1x")));
+            assert_eq!(reply.response_code(), ResponseCode::SYSTEM_ERROR);
+            assert!(reply.remark.unwrap().contains("'1x'"));
+        }
+        let names: Vec<String> = command
+            .ext
+            .iter()
+            .map(|(name, _)| name.to_owned())
+            .collect();
+        for name in &names {
+            let odd = [
+                "",
+                "-1",
+                "0",
+                "true",
+                "@",
+                "9223372036854775807",
+                "-9223372036854775808",
+                &huge,
+            ];
+            for value in odd {
+                let reply = rig.call(changed(command, name, Some(value)));
+                let remark = reply.remark.unwrap_or_default();
+                assert!(remark.len() < 200_000, "{name}");
+            }
+        }
+    }
+    assert_eq!(
+        rig.call(pull("T", 0, "*", 0)).response_code(),
+        ResponseCode::PULL_OFFSET_MOVED
+    );
+}

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use kerolox_protocol::message::tags::tags_code;
 use kerolox_server::store::clock::{Clock, ManualClock};
 use kerolox_server::store::disk::{Disk, SimDisk};
-use kerolox_server::store::{MessageStore, RecoveryReport, StoreOptions};
+use kerolox_server::store::{BitSource, MessageFilter, MessageStore, RecoveryReport, StoreOptions};
 
 use super::{fields, open};
 
@@ -54,6 +54,44 @@ fn count(store: &MessageStore, queue_id: i32) -> usize {
         offset = result.next_offset;
     }
     found
+}
+
+/// Marks messages with tag t3, with bits of various lengths.
+struct Marks;
+
+impl BitSource for Marks {
+    fn bits(&self, topic: &str, properties: &[&str]) -> Option<Box<[u8]>> {
+        assert_eq!(topic, "orders");
+        let text = properties.concat();
+        let bits = match text.as_str() {
+            "TAGS\u{1}t0\u{2}" => return None,
+            "TAGS\u{1}t3\u{2}" => vec![1; 14],
+            _ => vec![0; text.len() + 30],
+        };
+        Some(bits.into())
+    }
+}
+
+/// How many records of a queue had to be read because of their bits, and how many have none.
+fn read_by_bits(store: &MessageStore, queue_id: i32) -> (usize, usize) {
+    let queue = store.queue("orders", queue_id).unwrap();
+    let (mut offset, mut without, mut read) = (0, 0, 0);
+    while offset < queue.max_offset() {
+        let mut filter = MessageFilter::Record {
+            bits: &mut |stored| {
+                assert!(stored.store_timestamp >= 1_700_000_000_000);
+                without += usize::from(stored.bits.is_empty());
+                stored.bits.first().is_none_or(|bits| *bits != 0)
+            },
+            record: &mut |_| {
+                read += 1;
+                true
+            },
+        };
+        let result = store.get_filtered(&queue, offset, 32, 1 << 20, &mut filter);
+        offset = result.next_offset;
+    }
+    (read - without, without)
 }
 
 fn ext_files(disk: &SimDisk) -> Vec<PathBuf> {
@@ -109,4 +147,29 @@ fn a_missing_or_cut_extension_costs_a_rebuild() {
     assert_eq!((count(&store, 0), count(&store, 1)), (30, 30));
     store.delete_topic("orders").unwrap();
     assert!(ext_files(&damaged).is_empty());
+}
+
+#[test]
+fn bits_stay_with_their_messages_across_stops_and_kills() {
+    let mut disk = SimDisk::new();
+    for round in 0..4 {
+        let (store, report) = start(&disk, true);
+        assert!(report.rebuilt_queues.is_empty(), "round {round}");
+        store.calculate_bits(Arc::new(Marks));
+        fill(&store, round * 100, round * 100 + 100);
+        let each = (round + 1) * 10;
+        for queue_id in [0, 1] {
+            assert_eq!(
+                read_by_bits(&store, queue_id),
+                (each, each),
+                "round {round}"
+            );
+        }
+        assert_eq!(count(&store, 0), each);
+        if round % 2 == 0 {
+            store.shutdown().unwrap();
+        }
+        drop(store);
+        disk = disk.kill();
+    }
 }
