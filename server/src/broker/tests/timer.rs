@@ -447,6 +447,28 @@ fn recalled_messages_are_not_delivered_and_others_are() {
 }
 
 #[test]
+fn what_rolled_and_was_recalled_is_not_delivered_when_the_broker_was_away_for_long() {
+    let config = BrokerConfig {
+        timer_roll_window_slot: 10,
+        ..config()
+    };
+    let mut rig = Rig::timers(config, SimDisk::new(), START_MS, SMALL);
+    let at = deliver_at(START_MS + 47_300);
+    let handle = rig.send_timer(&at, "taken back");
+    rig.send_timer(&at, "kept");
+    rig.run_until(START_MS + 3_000);
+    assert_eq!(
+        rig.recall("T", &handle).response_code(),
+        ResponseCode::SUCCESS
+    );
+    rig.run_until(START_MS + 5_000);
+    rig.clock.set(START_MS + 100_000);
+    rig = rig.restart();
+    rig.advance(TICK_MS);
+    assert_eq!(rig.bodies("T"), ["kept"]);
+}
+
+#[test]
 fn recalls_that_can_not_be_are_refused() {
     let mut rig = Rig::small();
     let handle = rig.send_timer(&deliver_at(START_MS + 4_700), "x");

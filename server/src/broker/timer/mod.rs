@@ -78,10 +78,21 @@ struct State {
     checkpoint: TimerCheckpoint,
     /// The slot that messages are delivered from.
     open: Option<OpenSlot>,
+    /// Overdue messages rolled: until they are in the wheel, and with them what takes them back, no slot is passed.
+    awaits: Option<Awaited>,
+    /// Commit-log offset behind the last message that was noted.
+    noted_end: i64,
     /// Something was noted or delivered since the last checkpoint.
     is_dirty: bool,
     checkpoint_ms: i64,
     cleaned_ms: i64,
+}
+
+/// Messages of the timer topic that have to be noted before anything else is delivered.
+struct Awaited {
+    /// Commit-log offset behind the last of them.
+    end: i64,
+    since_ms: i64,
 }
 
 /// Figures of the last tick.
@@ -121,6 +132,8 @@ impl TimerService {
                 rebuild: None,
                 checkpoint: TimerCheckpoint::default(),
                 open: None,
+                awaits: None,
+                noted_end: 0,
                 is_dirty: false,
                 checkpoint_ms: now_ms,
                 cleaned_ms: now_ms,
@@ -204,13 +217,20 @@ impl TimerService {
             state.read_ms = now_ms;
             state.open = None;
         }
-        if let Some(queue) = &queue
-            && !self.options.stops_enqueue
-        {
-            self.enqueue(broker, state, queue, now_ms);
-        }
-        if !self.options.stops_dequeue {
-            self.dequeue(broker, state, now_ms);
+        loop {
+            let before = (state.read_ms, state.queue_offset);
+            if let Some(queue) = &queue
+                && !self.options.stops_enqueue
+            {
+                self.enqueue(broker, state, queue, now_ms);
+            }
+            if !self.options.stops_dequeue {
+                self.dequeue(broker, state, now_ms);
+            }
+            // Overdue messages that rolled may be there already.
+            if state.awaits.is_none() || before == (state.read_ms, state.queue_offset) {
+                break;
+            }
         }
         if self.is_checkpoint_due(state, now_ms) {
             self.write_checkpoint(broker, state, now_ms);
