@@ -291,6 +291,7 @@ impl TimerService {
             queue_offset: state.queue_offset,
             master_queue_offset: state.queue_offset,
             version: state.checkpoint.version,
+            is_exact: true,
         };
         if checkpoint.read_ms != state.checkpoint.read_ms
             || checkpoint.queue_offset != state.checkpoint.queue_offset

@@ -1,8 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 //! The file `config/timercheck`: how far the timer messages came (store.md 9.2).
 //!
-//! 4096 bytes, of which the first 56 are i64 fields in the order of [`TimerCheckpoint`]. They are written with one call
-//! and lie in one sector, so that neither a kill nor a power failure leaves a part.
+//! 4096 bytes, of which the first 56 are i64 fields in the order of [`TimerCheckpoint`]. A mark of ours follows, which the
+//! reference's broker leaves alone: magic `KEROLOXT`, and the CRC of the fields. All is written with one call and lies in
+//! one sector, so that neither a kill nor a power failure leaves a part.
+//!
+//! The mark says that the queue offset is exact. The reference's is not: when it stops, it may count messages that were
+//! read but never came into its wheel, and it goes on behind the newest unit of the timer log instead.
 
 use std::io;
 use std::path::PathBuf;
@@ -14,6 +18,8 @@ const LEN: u64 = 4096;
 const FIELDS: usize = 56;
 /// Bytes of the fields without the version, as older brokers write them.
 const OLD_FIELDS: usize = 32;
+
+const MAGIC: i64 = i64::from_be_bytes(*b"KEROLOXT");
 
 /// Counts the changes of a checkpoint.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -47,6 +53,8 @@ pub(crate) struct TimerCheckpoint {
     pub(crate) master_queue_offset: i64,
     /// Counts the changes.
     pub(crate) version: Version,
+    /// The queue offset counts no message that is neither in the wheel nor delivered.
+    pub(crate) is_exact: bool,
 }
 
 impl TimerCheckpoint {
@@ -66,6 +74,14 @@ impl TimerCheckpoint {
         .collect()
     }
 
+    fn encode_with_mark(&self) -> Vec<u8> {
+        let mut bytes = self.encode();
+        let crc = i64::from(crc32fast::hash(&bytes));
+        bytes.extend_from_slice(&MAGIC.to_be_bytes());
+        bytes.extend_from_slice(&crc.to_be_bytes());
+        bytes
+    }
+
     /// `None` if the bytes are too short or a field can not be right.
     pub(crate) fn decode(bytes: &[u8]) -> Option<Self> {
         let fields = bytes.get(..FIELDS.min(bytes.len()))?;
@@ -83,6 +99,12 @@ impl TimerCheckpoint {
             timestamp: next(),
             counter: next(),
         };
+        let mark = |at: usize| {
+            let bytes = bytes.get(at..)?.first_chunk()?;
+            Some(i64::from_be_bytes(*bytes))
+        };
+        let crc = bytes.get(..FIELDS).map(crc32fast::hash);
+        let is_exact = mark(FIELDS) == Some(MAGIC) && mark(FIELDS + 8) == crc.map(i64::from);
         let can_be = read_ms > 0 && queue_offset >= 0 && master_queue_offset >= 0;
         Some(Self {
             read_ms,
@@ -90,6 +112,7 @@ impl TimerCheckpoint {
             queue_offset,
             master_queue_offset,
             version,
+            is_exact,
         })
         .filter(|_| can_be)
     }
@@ -131,7 +154,7 @@ impl CheckpointFile {
         };
         let mut writer = disk.open_segment(&self.path, open)?;
         self.exists = true;
-        writer.write_through(0, &checkpoint.encode())?;
+        writer.write_through(0, &checkpoint.encode_with_mark())?;
         writer.segment().flush(0, LEN)
     }
 }
