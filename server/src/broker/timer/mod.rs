@@ -286,6 +286,7 @@ impl TimerService {
     fn write_checkpoint(&self, broker: &Broker, state: &mut State, now_ms: i64) {
         state.checkpoint_ms = now_ms;
         let mut checkpoint = TimerCheckpoint {
+            slot_ms: self.layout.floor(state.read_ms),
             read_ms: state.read_ms,
             log_flushed: 0,
             queue_offset: state.queue_offset,

@@ -2,10 +2,11 @@
 //! The file `config/timercheck`: how far the timer messages came (store.md 9.2).
 //!
 //! 4096 bytes, of which the first 56 are i64 fields in the order of [`TimerCheckpoint`]. A mark of ours follows, which the
-//! reference's broker leaves alone: magic `KEROLOXT`, and the CRC of the fields. All is written with one call and lies in
-//! one sector, so that neither a kill nor a power failure leaves a part.
+//! reference's broker leaves alone: magic `KEROLOXT`, the exact time of reading, and the CRC of all before. Everything is
+//! written with one call and lies in one sector, so that neither a kill nor a power failure leaves a part.
 //!
-//! The mark says that the queue offset is exact. The reference's is not: when it stops, it may count messages that were
+//! The reference delivers slots as a whole and says which is next; ours delivers a part of one and says up to when. The
+//! mark says, too, that the queue offset is exact. The reference's is not: when it stops, it may count messages that were
 //! read but never came into its wheel, and it goes on behind the newest unit of the timer log instead.
 
 use std::io;
@@ -43,7 +44,9 @@ impl Version {
 /// What the file says.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct TimerCheckpoint {
-    /// Everything that was due up to here was delivered.
+    /// The next slot to deliver, perhaps a part of it is: all slots before were delivered.
+    pub(crate) slot_ms: i64,
+    /// Everything that was due up to here was delivered. Not in the reference's fields.
     pub(crate) read_ms: i64,
     /// Position in the timer log before which everything is on disk.
     pub(crate) log_flushed: u64,
@@ -61,7 +64,7 @@ impl TimerCheckpoint {
     /// The fields as the file and slaves have them.
     pub(crate) fn encode(&self) -> Vec<u8> {
         [
-            self.read_ms,
+            self.slot_ms,
             self.log_flushed.cast_signed(),
             self.queue_offset,
             self.master_queue_offset,
@@ -76,8 +79,9 @@ impl TimerCheckpoint {
 
     fn encode_with_mark(&self) -> Vec<u8> {
         let mut bytes = self.encode();
-        let crc = i64::from(crc32fast::hash(&bytes));
         bytes.extend_from_slice(&MAGIC.to_be_bytes());
+        bytes.extend_from_slice(&self.read_ms.to_be_bytes());
+        let crc = i64::from(crc32fast::hash(&bytes));
         bytes.extend_from_slice(&crc.to_be_bytes());
         bytes
     }
@@ -92,7 +96,7 @@ impl TimerCheckpoint {
             .chunks_exact(8)
             .filter_map(|field| Some(i64::from_be_bytes(field.try_into().ok()?)));
         let mut next = || fields.next().unwrap_or_default();
-        let (read_ms, log_flushed, queue_offset, master_queue_offset) =
+        let (slot_ms, log_flushed, queue_offset, master_queue_offset) =
             (next(), next(), next(), next());
         let version = Version {
             state_version: next(),
@@ -103,10 +107,12 @@ impl TimerCheckpoint {
             let bytes = bytes.get(at..)?.first_chunk()?;
             Some(i64::from_be_bytes(*bytes))
         };
-        let crc = bytes.get(..FIELDS).map(crc32fast::hash);
-        let is_exact = mark(FIELDS) == Some(MAGIC) && mark(FIELDS + 8) == crc.map(i64::from);
-        let can_be = read_ms > 0 && queue_offset >= 0 && master_queue_offset >= 0;
+        let crc = bytes.get(..FIELDS + 16).map(crc32fast::hash);
+        let is_exact = mark(FIELDS) == Some(MAGIC) && mark(FIELDS + 16) == crc.map(i64::from);
+        let read_ms = mark(FIELDS + 8).filter(|_| is_exact).unwrap_or(slot_ms);
+        let can_be = slot_ms > 0 && queue_offset >= 0 && master_queue_offset >= 0;
         Some(Self {
+            slot_ms,
             read_ms,
             log_flushed: u64::try_from(log_flushed).ok()?,
             queue_offset,

@@ -62,7 +62,7 @@ pub(crate) fn recover(
     let (Some(mut checkpoint), Some(mut log)) = (checkpoint.clone(), log) else {
         return start_over(disk, layout, around, checkpoint);
     };
-    let read_ms = checkpoint.read_ms.max(layout.earliest_ms(around.now_ms));
+    let read_ms = read_ms(&checkpoint, layout, around.now_ms);
 
     let covered = checkpoint.log_flushed;
     let from = log.file_start(covered.saturating_sub(log.file_len()));
@@ -107,6 +107,17 @@ pub(crate) fn recover(
     })
 }
 
+/// Up to when everything was delivered.
+fn read_ms(checkpoint: &TimerCheckpoint, layout: &TimerLayout, now_ms: i64) -> i64 {
+    let read_ms = if checkpoint.is_exact {
+        checkpoint.read_ms
+    } else {
+        // Its time within the slot may come from us, from another slot.
+        layout.floor(checkpoint.slot_ms)
+    };
+    read_ms.max(layout.earliest_ms(now_ms))
+}
+
 /// Empty files, to be filled from the beginning of the queue.
 fn start_over(
     disk: &Arc<dyn Disk>,
@@ -116,7 +127,8 @@ fn start_over(
 ) -> io::Result<Recovered> {
     let known_until = last.as_ref().map_or(0, |last| last.queue_offset);
     let mut checkpoint = last.unwrap_or_default();
-    checkpoint.read_ms = checkpoint.read_ms.max(layout.earliest_ms(around.now_ms));
+    checkpoint.read_ms = read_ms(&checkpoint, layout, around.now_ms);
+    checkpoint.slot_ms = layout.floor(checkpoint.read_ms);
     checkpoint.queue_offset = around.queue.0;
     checkpoint.master_queue_offset = around.queue.0;
     checkpoint.is_exact = true;

@@ -128,7 +128,8 @@ fn files_are_removed_when_the_last_of_their_messages_is() {
 fn checkpoints_are_in_the_references_order_and_nonsense_is_none() {
     let (disk, shared, mut files) = new();
     let mut checkpoint = TimerCheckpoint {
-        read_ms: T,
+        slot_ms: T,
+        read_ms: T + 321,
         log_flushed: 0,
         queue_offset: 7,
         master_queue_offset: 8,
@@ -157,6 +158,7 @@ fn checkpoints_are_in_the_references_order_and_nonsense_is_none() {
     other[23] += 1;
     let other = TimerCheckpoint::decode(&other).unwrap();
     assert_eq!((other.queue_offset, other.is_exact), (8, false));
+    assert_eq!((other.slot_ms, other.read_ms), (T, T));
     for bytes in [&bytes[..31], &[0; 56], &[0xFF; 56]] {
         assert_eq!(TimerCheckpoint::decode(bytes), None);
     }
