@@ -11,6 +11,7 @@ mod exchange;
 mod foreign_client;
 mod route;
 mod rust_client;
+mod timer_exchange;
 
 use std::sync::OnceLock;
 use std::time::Duration;

@@ -18,7 +18,7 @@ mod draft;
 mod keys;
 mod ledger;
 mod messages;
-mod read;
+pub(crate) mod read;
 mod send;
 mod tables;
 
