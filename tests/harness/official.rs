@@ -65,7 +65,7 @@ fn write_configuration(cluster: &Cluster, settings: &[(&str, &str)]) -> anyhow::
          bindAddress=127.0.0.1\nlistenPort={port}\nhaListenPort={ha}\nnamesrvAddr={namesrv}\n\
          storePathRootDir={store}\nstorePathCommitLog={store}/commitlog\n\
          mappedFileSizeCommitLog=134217728\nenablePropertyFilter=true\n\
-         waitTimeMillsInSendQueue=60000\nosPageCacheBusyTimeOutMills=60000\n",
+         waitTimeMillsInSendQueue=60000\nosPageCacheBusyTimeOutMills=60000\nrecallMessageEnable=true\n",
         port = cluster.broker.port(),
         ha = cluster.broker.port() + 1,
         namesrv = cluster.namesrv,

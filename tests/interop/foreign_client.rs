@@ -38,8 +38,27 @@ const JAVA: &[&str] = &[
     "query_by_key",
     "view_by_unique_and_offset_id",
 ];
+/// Delivery at an instant.
+const JAVA_TIMERS: &[&str] = &[
+    "timer_after_seconds",
+    "timer_after_milliseconds",
+    "timer_at_an_instant",
+    "timer_in_order_of_time",
+    "timer_past_due_comes_at_once",
+    "timer_too_far_is_refused",
+    "timer_unreadable_is_refused",
+    "timer_gives_way_to_a_level",
+    "timer_to_a_push_consumer",
+    "timer_recall",
+    "timer_recall_refused",
+];
 /// And over a restart of the servers.
-const JAVA_RESTART: &[&str] = &["offsets_before_restart", "offsets_after_restart"];
+const JAVA_RESTART: &[&str] = &[
+    "offsets_before_restart",
+    "offsets_after_restart",
+    "timers_before_restart",
+    "timers_after_restart",
+];
 
 /// Both client versions, each with JSON and with binary headers, on one cluster. Ours is restarted under each of them,
 /// the official one, which takes ten seconds for it, under the first.
@@ -56,7 +75,7 @@ fn java(kind: Kind) {
             let reports = run_java(&mut cluster, version, headers, with_restart)
                 .unwrap_or_else(|error| panic!("{client} against {}: {error:?}", kind.name()));
             let restart = if with_restart { JAVA_RESTART } else { &[] };
-            let expected = [JAVA, restart].concat();
+            let expected = [JAVA, JAVA_TIMERS, restart].concat();
             assert_all_ok(&client, kind, &cluster, &expected, &reports);
         }
     }
