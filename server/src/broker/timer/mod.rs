@@ -106,6 +106,26 @@ pub(super) struct Shown {
     /// Messages noted and delivered since the start.
     pub(super) enqueued: u64,
     pub(super) dequeued: u64,
+    /// The same in a second, lately.
+    pub(super) enqueue_tps: f64,
+    pub(super) dequeue_tps: f64,
+    /// When that was looked at, and what the counts were.
+    sampled: (i64, u64, u64),
+}
+
+impl Shown {
+    fn sample(&mut self, now_ms: i64) {
+        let (then_ms, enqueued, dequeued) = self.sampled;
+        let elapsed_ms = now_ms - then_ms;
+        if (0..1000).contains(&elapsed_ms) {
+            return;
+        }
+        // Counts of a second are far below what a float can hold exactly.
+        let rate = |count: u64| count as f64 * 1000.0 / elapsed_ms.max(1) as f64;
+        self.enqueue_tps = rate(self.enqueued - enqueued);
+        self.dequeue_tps = rate(self.dequeued - dequeued);
+        self.sampled = (now_ms, self.enqueued, self.dequeued);
+    }
 }
 
 impl TimerService {
@@ -193,6 +213,16 @@ impl TimerService {
         self.shown.lock().clone()
     }
 
+    /// How many messages wait.
+    pub(super) fn waiting(&self) -> i64 {
+        self.metrics.total()
+    }
+
+    /// A topic was deleted: its messages are not counted any more.
+    pub(super) fn forget_topic(&self, topic: &str) {
+        self.metrics.remove(topic);
+    }
+
     /// How many messages of each topic wait, as GET_TIMER_METRICS answers.
     pub(super) fn metrics_body(&self) -> Vec<u8> {
         self.metrics.body()
@@ -240,6 +270,7 @@ impl TimerService {
             self.clean(broker, state);
         }
         let mut shown = self.shown.lock();
+        shown.sample(now_ms);
         shown.read_behind_ms = (now_ms - state.read_ms).max(0);
         let end = queue.map_or(0, |queue| queue.max_offset());
         shown.offset_behind = (end - state.queue_offset).max(0);
