@@ -20,6 +20,7 @@ pub(crate) const SETTINGS: &[(&str, &str)] = &[
     ("transactionCheckMax", "6"),
     ("transactionOpBatchInterval", "100"),
     ("enablePropertyFilter", "true"),
+    ("recallMessageEnable", "true"),
     ("enableLmq", "true"),
     ("enableMultiDispatch", "true"),
 ];

@@ -115,6 +115,20 @@ const JAVA_NAME_SERVER: &[&str] = &[
     "broker_config_black_list",
     "topic_on_every_broker_consumed_once",
 ];
+/// Delivery at an instant.
+const JAVA_TIMERS: &[&str] = &[
+    "timer_after_seconds",
+    "timer_after_milliseconds",
+    "timer_at_an_instant",
+    "timer_in_order_of_time",
+    "timer_past_due_comes_at_once",
+    "timer_too_far_is_refused",
+    "timer_unreadable_is_refused",
+    "timer_gives_way_to_a_level",
+    "timer_to_a_push_consumer",
+    "timer_recall",
+    "timer_recall_refused",
+];
 const JAVA_THEMES: &[&[&str]] = &[
     JAVA,
     JAVA_FILTERS,
@@ -124,9 +138,15 @@ const JAVA_THEMES: &[&[&str]] = &[
     JAVA_SEND_POLICIES,
     JAVA_LIGHT_QUEUES,
     JAVA_NAME_SERVER,
+    JAVA_TIMERS,
 ];
 /// And over a restart of the servers.
-const JAVA_RESTART: &[&str] = &["offsets_before_restart", "offsets_after_restart"];
+const JAVA_RESTART: &[&str] = &[
+    "offsets_before_restart",
+    "offsets_after_restart",
+    "timers_before_restart",
+    "timers_after_restart",
+];
 
 /// Both client versions, each with JSON and with binary headers, on one cluster. Ours is restarted under each of them,
 /// the official one, which takes ten seconds for it, under the first.

@@ -13,6 +13,7 @@ mod mixed;
 mod name_server;
 mod route;
 mod rust_client;
+mod timer_exchange;
 
 use std::sync::OnceLock;
 use std::time::Duration;

@@ -19,7 +19,7 @@ mod keys;
 mod ledger;
 mod light;
 mod messages;
-mod read;
+pub(crate) mod read;
 mod send;
 mod tables;
 mod transactions;

@@ -13,7 +13,7 @@ use kerolox_tests::wire::Connection;
 const READERS: &str = "exchange_readers";
 
 /// Passes every message of a queue from `offset` on that the tag (`*` for any) lets through to `visit`; returns the end.
-pub(super) fn read_queue(
+pub(crate) fn read_queue(
     connection: &mut Connection,
     (topic, queue_id): (&str, i32),
     mut offset: i64,

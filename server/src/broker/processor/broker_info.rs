@@ -79,6 +79,13 @@ pub(crate) fn get_broker_runtime_info(broker: &Broker, request: &Request<'_>) ->
     put("earliestMessageTimeStamp", first.unwrap_or(-1).to_string());
     let accepts_from = broker.config.start_accept_send_request_time_stamp;
     put("startAcceptSendRequestTimeStamp", accepts_from.to_string());
+    // Zeros while the wheel is off.
+    let timer = broker.timer.shown();
+    put("timerReadBehind", (timer.read_behind_ms / 1000).to_string());
+    put("timerOffsetBehind", timer.offset_behind.to_string());
+    put("timerCongestNum", broker.timer.waiting().to_string());
+    put("timerEnqueueTps", format!("{:.1}", timer.enqueue_tps));
+    put("timerDequeueTps", format!("{:.1}", timer.dequeue_tps));
     // What mqadmin reads and cannot do without. Requests are run where they arrive: nothing waits in a pool.
     for pool in ["send", "pull", "litePull", "query", "ack"] {
         put(&format!("{pool}ThreadPoolQueueSize"), "0".to_owned());

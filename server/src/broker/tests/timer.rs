@@ -447,6 +447,28 @@ fn recalled_messages_are_not_delivered_and_others_are() {
 }
 
 #[test]
+fn what_rolled_and_was_recalled_is_not_delivered_when_the_broker_was_away_for_long() {
+    let config = BrokerConfig {
+        timer_roll_window_slot: 10,
+        ..config()
+    };
+    let mut rig = Rig::timers(config, SimDisk::new(), START_MS, SMALL);
+    let at = deliver_at(START_MS + 47_300);
+    let handle = rig.send_timer(&at, "taken back");
+    rig.send_timer(&at, "kept");
+    rig.run_until(START_MS + 3_000);
+    assert_eq!(
+        rig.recall("T", &handle).response_code(),
+        ResponseCode::SUCCESS
+    );
+    rig.run_until(START_MS + 5_000);
+    rig.clock.set(START_MS + 100_000);
+    rig = rig.restart();
+    rig.advance(TICK_MS);
+    assert_eq!(rig.bodies("T"), ["kept"]);
+}
+
+#[test]
 fn recalls_that_can_not_be_are_refused() {
     let mut rig = Rig::small();
     let handle = rig.send_timer(&deliver_at(START_MS + 4_700), "x");
@@ -563,6 +585,38 @@ fn under_sync_flush_sends_and_recalls_wait_for_the_disk() {
     rig.run_until(START_MS + 5_000);
     flush(&rig);
     assert_eq!(rig.bodies("T"), Vec::<String>::new());
+}
+
+#[test]
+fn the_broker_tells_slaves_and_tools_how_far_it_is() {
+    let mut rig = Rig::small();
+    for n in 0..30 {
+        rig.send_timer(&deliver_at(START_MS + 2_500 + n * 100), "x");
+    }
+    let ask = |rig: &mut Rig, code| rig.call(kerolox_protocol::command::request(code));
+    let figure = |rig: &mut Rig, key: &str| {
+        let reply = ask(rig, RequestCode::GET_BROKER_RUNTIME_INFO);
+        let body: serde_json::Value = serde_json::from_slice(&reply.body).unwrap();
+        body["table"][key].as_str().unwrap().to_owned()
+    };
+    rig.run_until(START_MS + 1_500);
+    assert_eq!(figure(&mut rig, "timerCongestNum"), "30");
+    assert_eq!(figure(&mut rig, "timerOffsetBehind"), "0");
+    rig.run_until(START_MS + 4_200);
+    assert_eq!(figure(&mut rig, "timerReadBehind"), "0");
+    assert_ne!(figure(&mut rig, "timerDequeueTps"), "0.0");
+    let reply = ask(&mut rig, RequestCode::GET_TIMER_CHECK_POINT);
+    assert_eq!(reply.body.len(), 56);
+    let field = |at: usize| i64::from_be_bytes(*reply.body[at * 8..].first_chunk().unwrap());
+    assert!((START_MS + 3_000..=START_MS + 4_000).contains(&field(0)));
+    assert_eq!((field(2), field(3)), (30, 30));
+    assert!(rig.waiting("T") > 0);
+    let header = kerolox_protocol::header::admin::TopicRequestHeader { topic: "T" };
+    rig.call(Command::request(
+        RequestCode::DELETE_TOPIC_IN_BROKER,
+        &header,
+    ));
+    assert_eq!(rig.waiting("T"), 0);
 }
 
 #[test]

@@ -330,6 +330,16 @@ fn damaged_files_are_made_again() {
         ("noise for a checkpoint", 2, |disk| {
             overwrite(disk, Path::new(CHECK), |bytes| bytes.fill(0x7F));
         }),
+        ("a checkpoint of the reference", 2, |disk| {
+            overwrite(disk, Path::new(CHECK), |bytes| bytes[56..].fill(0));
+        }),
+        ("one with a time within a slot", 2, |disk| {
+            overwrite(disk, Path::new(CHECK), |bytes| {
+                bytes[56..].fill(0);
+                let slot_ms = i64::from_be_bytes(*bytes.first_chunk().unwrap());
+                bytes[..8].copy_from_slice(&(slot_ms + 999).to_be_bytes());
+            });
+        }),
         ("noise for metrics", 1, |disk| {
             disk.put(Path::new("/store/config/timermetrics"), b"{\"timing");
         }),

@@ -7,14 +7,16 @@ use std::collections::{BTreeMap, BinaryHeap};
 use kerolox_protocol::message::{MessageExt, RecordView, name, property, record};
 
 use super::instant::{TimerProperties, due_ms};
-use super::{State, TimerService};
+use super::{Awaited, State, TimerService};
 use crate::broker::Broker;
-use crate::broker::draft::Draft;
+use crate::broker::draft::{Draft, Stored};
 use crate::store::timer::{Slot, Unit, chain};
 use crate::store::{AppendError, StoreError};
 
 /// Most messages delivered in one tick; the rest follows at the next one.
 const MOST_A_TICK: usize = 20_000;
+/// Longest wait for messages that were put into the timer topic again; they are there once the log is flushed.
+const LONGEST_WAIT_MS: i64 = 5_000;
 
 /// The slot that messages are delivered from.
 pub(super) struct OpenSlot {
@@ -101,8 +103,13 @@ impl TimerService {
     pub(super) fn dequeue(&self, broker: &Broker, state: &mut State, now_ms: i64) {
         let precision_ms = self.layout.precision_ms;
         let mut rest = MOST_A_TICK;
+        let (noted_end, waited_since) = (state.noted_end, now_ms - LONGEST_WAIT_MS);
+        state.awaits = state
+            .awaits
+            .take()
+            .filter(|awaited| awaited.end > noted_end && awaited.since_ms > waited_since);
         // Messages that are not in the wheel yet may be due before those that are.
-        while state.read_ms < now_ms && state.rebuild.is_none() {
+        while state.read_ms < now_ms && state.rebuild.is_none() && state.awaits.is_none() {
             if state.open.is_none() {
                 match self.open_next(broker, state, now_ms) {
                     Next::Opened => {}
@@ -257,7 +264,16 @@ impl TimerService {
             }
         }
         match put(broker, &message, real_topic, delivery, now_ms) {
-            Ok(()) => {}
+            Ok(stored) => {
+                let slot_ms = properties.get(property::TIMER_OUT_MS);
+                let slot_ms = slot_ms.and_then(|ms| ms.parse().ok()).unwrap_or(i64::MAX);
+                if delivery.rolls && slot_ms < now_ms {
+                    state.awaits = Some(Awaited {
+                        end: stored.end_offset,
+                        since_ms: now_ms,
+                    });
+                }
+            }
             Err(error) if is_final(&error) => {
                 tracing::error!(offset, topic = real_topic, %error, "a timer message can not be stored and is skipped");
             }
@@ -298,7 +314,7 @@ fn put(
     real_topic: &str,
     delivery: &Delivery,
     now_ms: i64,
-) -> Result<(), StoreError> {
+) -> Result<Stored, StoreError> {
     let mut draft = Draft::copy_of(message);
     let properties = &mut draft.properties;
     properties.set(property::TIMER_ENQUEUE_MS, delivery.written_ms.to_string());
@@ -320,8 +336,8 @@ fn put(
         Err(StoreError::PropertiesTooLong { .. }) => {
             // The notes of the timer are what is too much: the message goes as it came.
             let draft = Draft::copy_of(message).to(draft.topic, draft.queue_id);
-            broker.put(&draft).map(drop)
+            broker.put(&draft)
         }
-        stored => stored.map(drop),
+        stored => stored,
     }
 }

@@ -53,6 +53,8 @@ impl TimerService {
                         return;
                     }
                     state.queue_offset = record.queue_offset + 1;
+                    let size = i64::try_from(record.size).unwrap_or_default();
+                    state.noted_end = record.physical_offset.saturating_add(size);
                     state.is_dirty = true;
                     rest = rest.saturating_sub(1);
                     bytes = bytes.get(record.size..).unwrap_or_default();

@@ -64,6 +64,22 @@ impl Metrics {
         metric.time_stamp = now_ms;
     }
 
+    pub(super) fn remove(&self, topic: &str) {
+        let mut table = self.table.lock();
+        table.1 |= table.0.timing_count.remove(topic).is_some();
+    }
+
+    /// Of all topics.
+    pub(super) fn total(&self) -> i64 {
+        let table = self.table.lock();
+        table
+            .0
+            .timing_count
+            .values()
+            .map(|metric| metric.count)
+            .sum()
+    }
+
     pub(super) fn body(&self) -> Vec<u8> {
         body::encode(&self.table.lock().0)
     }

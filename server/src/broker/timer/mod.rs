@@ -78,10 +78,21 @@ struct State {
     checkpoint: TimerCheckpoint,
     /// The slot that messages are delivered from.
     open: Option<OpenSlot>,
+    /// Overdue messages rolled: until they are in the wheel, and with them what takes them back, no slot is passed.
+    awaits: Option<Awaited>,
+    /// Commit-log offset behind the last message that was noted.
+    noted_end: i64,
     /// Something was noted or delivered since the last checkpoint.
     is_dirty: bool,
     checkpoint_ms: i64,
     cleaned_ms: i64,
+}
+
+/// Messages of the timer topic that have to be noted before anything else is delivered.
+struct Awaited {
+    /// Commit-log offset behind the last of them.
+    end: i64,
+    since_ms: i64,
 }
 
 /// Figures of the last tick.
@@ -95,6 +106,26 @@ pub(super) struct Shown {
     /// Messages noted and delivered since the start.
     pub(super) enqueued: u64,
     pub(super) dequeued: u64,
+    /// The same in a second, lately.
+    pub(super) enqueue_tps: f64,
+    pub(super) dequeue_tps: f64,
+    /// When that was looked at, and what the counts were.
+    sampled: (i64, u64, u64),
+}
+
+impl Shown {
+    fn sample(&mut self, now_ms: i64) {
+        let (then_ms, enqueued, dequeued) = self.sampled;
+        let elapsed_ms = now_ms - then_ms;
+        if (0..1000).contains(&elapsed_ms) {
+            return;
+        }
+        // Counts of a second are far below what a float can hold exactly.
+        let rate = |count: u64| count as f64 * 1000.0 / elapsed_ms.max(1) as f64;
+        self.enqueue_tps = rate(self.enqueued - enqueued);
+        self.dequeue_tps = rate(self.dequeued - dequeued);
+        self.sampled = (now_ms, self.enqueued, self.dequeued);
+    }
 }
 
 impl TimerService {
@@ -121,6 +152,8 @@ impl TimerService {
                 rebuild: None,
                 checkpoint: TimerCheckpoint::default(),
                 open: None,
+                awaits: None,
+                noted_end: 0,
                 is_dirty: false,
                 checkpoint_ms: now_ms,
                 cleaned_ms: now_ms,
@@ -180,6 +213,16 @@ impl TimerService {
         self.shown.lock().clone()
     }
 
+    /// How many messages wait.
+    pub(super) fn waiting(&self) -> i64 {
+        self.metrics.total()
+    }
+
+    /// A topic was deleted: its messages are not counted any more.
+    pub(super) fn forget_topic(&self, topic: &str) {
+        self.metrics.remove(topic);
+    }
+
     /// How many messages of each topic wait, as GET_TIMER_METRICS answers.
     pub(super) fn metrics_body(&self) -> Vec<u8> {
         self.metrics.body()
@@ -204,13 +247,20 @@ impl TimerService {
             state.read_ms = now_ms;
             state.open = None;
         }
-        if let Some(queue) = &queue
-            && !self.options.stops_enqueue
-        {
-            self.enqueue(broker, state, queue, now_ms);
-        }
-        if !self.options.stops_dequeue {
-            self.dequeue(broker, state, now_ms);
+        loop {
+            let before = (state.read_ms, state.queue_offset);
+            if let Some(queue) = &queue
+                && !self.options.stops_enqueue
+            {
+                self.enqueue(broker, state, queue, now_ms);
+            }
+            if !self.options.stops_dequeue {
+                self.dequeue(broker, state, now_ms);
+            }
+            // Overdue messages that rolled may be there already.
+            if state.awaits.is_none() || before == (state.read_ms, state.queue_offset) {
+                break;
+            }
         }
         if self.is_checkpoint_due(state, now_ms) {
             self.write_checkpoint(broker, state, now_ms);
@@ -220,6 +270,7 @@ impl TimerService {
             self.clean(broker, state);
         }
         let mut shown = self.shown.lock();
+        shown.sample(now_ms);
         shown.read_behind_ms = (now_ms - state.read_ms).max(0);
         let end = queue.map_or(0, |queue| queue.max_offset());
         shown.offset_behind = (end - state.queue_offset).max(0);
@@ -266,11 +317,13 @@ impl TimerService {
     fn write_checkpoint(&self, broker: &Broker, state: &mut State, now_ms: i64) {
         state.checkpoint_ms = now_ms;
         let mut checkpoint = TimerCheckpoint {
+            slot_ms: self.layout.floor(state.read_ms),
             read_ms: state.read_ms,
             log_flushed: 0,
             queue_offset: state.queue_offset,
             master_queue_offset: state.queue_offset,
             version: state.checkpoint.version,
+            is_exact: true,
         };
         if checkpoint.read_ms != state.checkpoint.read_ms
             || checkpoint.queue_offset != state.checkpoint.queue_offset

@@ -55,6 +55,7 @@ impl TimerService {
         if units.len() == waiting.len() {
             return Ok(true);
         }
+        let newest = files.log.newest();
         let mut rest = None;
         if !waiting.is_empty() {
             let is_left = |at: &i64, unit: &Unit| unit.deletes() || waiting.contains(at);
@@ -77,6 +78,18 @@ impl TimerService {
         match &rest {
             Some(rest) => files.wheel.put(rest)?,
             None => files.wheel.clear(slot.time_ms)?,
+        }
+        if let Some(newest) = newest.filter(|_| rest.is_some()) {
+            // The reference goes on in the queue behind the message of the newest unit. This one names that message, in a
+            // slot that is over, where nobody looks.
+            let past_ms = slot.time_ms - self.layout.precision_ms;
+            files.log.append(&Unit {
+                previous: -1,
+                magic: magic::DEFAULT,
+                written_ms: past_ms,
+                delay_ms: 0,
+                ..newest
+            })?;
         }
         Ok(rest.is_some())
     }

@@ -1,8 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
 //! The file `config/timercheck`: how far the timer messages came (store.md 9.2).
 //!
-//! 4096 bytes, of which the first 56 are i64 fields in the order of [`TimerCheckpoint`]. They are written with one call
-//! and lie in one sector, so that neither a kill nor a power failure leaves a part.
+//! 4096 bytes, of which the first 56 are i64 fields in the order of [`TimerCheckpoint`]. A mark of ours follows, which the
+//! reference's broker leaves alone: magic `KEROLOXT`, the exact time of reading, and the CRC of all before. Everything is
+//! written with one call and lies in one sector, so that neither a kill nor a power failure leaves a part.
+//!
+//! The reference delivers slots as a whole and says which is next; ours delivers a part of one and says up to when. The
+//! mark says, too, that the queue offset is exact. The reference's is not: when it stops, it may count messages that were
+//! read but never came into its wheel, and it goes on behind the newest unit of the timer log instead.
 
 use std::io;
 use std::path::PathBuf;
@@ -14,6 +19,8 @@ const LEN: u64 = 4096;
 const FIELDS: usize = 56;
 /// Bytes of the fields without the version, as older brokers write them.
 const OLD_FIELDS: usize = 32;
+
+const MAGIC: i64 = i64::from_be_bytes(*b"KEROLOXT");
 
 /// Counts the changes of a checkpoint.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -37,7 +44,9 @@ impl Version {
 /// What the file says.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct TimerCheckpoint {
-    /// Everything that was due up to here was delivered.
+    /// The next slot to deliver, perhaps a part of it is: all slots before were delivered.
+    pub(crate) slot_ms: i64,
+    /// Everything that was due up to here was delivered. Not in the reference's fields.
     pub(crate) read_ms: i64,
     /// Position in the timer log before which everything is on disk.
     pub(crate) log_flushed: u64,
@@ -47,13 +56,15 @@ pub(crate) struct TimerCheckpoint {
     pub(crate) master_queue_offset: i64,
     /// Counts the changes.
     pub(crate) version: Version,
+    /// The queue offset counts no message that is neither in the wheel nor delivered.
+    pub(crate) is_exact: bool,
 }
 
 impl TimerCheckpoint {
     /// The fields as the file and slaves have them.
     pub(crate) fn encode(&self) -> Vec<u8> {
         [
-            self.read_ms,
+            self.slot_ms,
             self.log_flushed.cast_signed(),
             self.queue_offset,
             self.master_queue_offset,
@@ -66,6 +77,15 @@ impl TimerCheckpoint {
         .collect()
     }
 
+    fn encode_with_mark(&self) -> Vec<u8> {
+        let mut bytes = self.encode();
+        bytes.extend_from_slice(&MAGIC.to_be_bytes());
+        bytes.extend_from_slice(&self.read_ms.to_be_bytes());
+        let crc = i64::from(crc32fast::hash(&bytes));
+        bytes.extend_from_slice(&crc.to_be_bytes());
+        bytes
+    }
+
     /// `None` if the bytes are too short or a field can not be right.
     pub(crate) fn decode(bytes: &[u8]) -> Option<Self> {
         let fields = bytes.get(..FIELDS.min(bytes.len()))?;
@@ -76,20 +96,29 @@ impl TimerCheckpoint {
             .chunks_exact(8)
             .filter_map(|field| Some(i64::from_be_bytes(field.try_into().ok()?)));
         let mut next = || fields.next().unwrap_or_default();
-        let (read_ms, log_flushed, queue_offset, master_queue_offset) =
+        let (slot_ms, log_flushed, queue_offset, master_queue_offset) =
             (next(), next(), next(), next());
         let version = Version {
             state_version: next(),
             timestamp: next(),
             counter: next(),
         };
-        let can_be = read_ms > 0 && queue_offset >= 0 && master_queue_offset >= 0;
+        let mark = |at: usize| {
+            let bytes = bytes.get(at..)?.first_chunk()?;
+            Some(i64::from_be_bytes(*bytes))
+        };
+        let crc = bytes.get(..FIELDS + 16).map(crc32fast::hash);
+        let is_exact = mark(FIELDS) == Some(MAGIC) && mark(FIELDS + 16) == crc.map(i64::from);
+        let read_ms = mark(FIELDS + 8).filter(|_| is_exact).unwrap_or(slot_ms);
+        let can_be = slot_ms > 0 && queue_offset >= 0 && master_queue_offset >= 0;
         Some(Self {
+            slot_ms,
             read_ms,
             log_flushed: u64::try_from(log_flushed).ok()?,
             queue_offset,
             master_queue_offset,
             version,
+            is_exact,
         })
         .filter(|_| can_be)
     }
@@ -131,7 +160,7 @@ impl CheckpointFile {
         };
         let mut writer = disk.open_segment(&self.path, open)?;
         self.exists = true;
-        writer.write_through(0, &checkpoint.encode())?;
+        writer.write_through(0, &checkpoint.encode_with_mark())?;
         writer.segment().flush(0, LEN)
     }
 }

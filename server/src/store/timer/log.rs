@@ -206,6 +206,23 @@ impl TimerLog {
         self.files.segment_len()
     }
 
+    /// The newest unit.
+    pub(crate) fn newest(&self) -> Option<Unit> {
+        let before = self.end.checked_sub(UNIT_LEN)?;
+        let base = self.files.base_of(self.end);
+        let position = if before >= base {
+            before
+        } else {
+            base.checked_sub(self.file_len())? + self.last_in_file()
+        };
+        self.unit(position.cast_signed())
+    }
+
+    /// Where the last unit of a full file starts.
+    fn last_in_file(&self) -> u64 {
+        (self.file_len() - MIN_BLANK) / UNIT_LEN * UNIT_LEN - UNIT_LEN
+    }
+
     /// The unit at a position.
     pub(crate) fn unit(&self, position: i64) -> Option<Unit> {
         let position = u64::try_from(position).ok()?;
@@ -348,8 +365,7 @@ impl TimerLog {
 
     /// Removes files, but not the newest, whose messages all lie before `commit_log_min`.
     pub(crate) fn remove_expired(&mut self, commit_log_min: i64) -> io::Result<usize> {
-        let len = self.files.segment_len();
-        let last_unit = (len - MIN_BLANK) / UNIT_LEN * UNIT_LEN - UNIT_LEN;
+        let last_unit = self.last_in_file();
         let mut removed = 0;
         let mut bases = self.files.bases();
         bases.pop();

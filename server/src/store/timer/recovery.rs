@@ -5,6 +5,8 @@
 //!
 //! - The log ends where the checkpoint says. Units behind it stay only if the checkpoint's queue offset covers their
 //!   messages (the reference's checkpoint is older than its log in this); all others are written again from the queue.
+//! - The queue is read from the checkpoint's offset on, but if the reference wrote it, not from behind the message of the
+//!   newest unit: what it counted there may never have come into the wheel.
 //! - The wheel may be newer than the log, or older. Slots that point behind the log's end, and those of the units in the
 //!   newest two files, are linked again; if a slot does not know a unit that the checkpoint covers, the wheel is
 //!   damaged and all slots are.
@@ -60,26 +62,28 @@ pub(crate) fn recover(
     let (Some(mut checkpoint), Some(mut log)) = (checkpoint.clone(), log) else {
         return start_over(disk, layout, around, checkpoint);
     };
-    let read_ms = checkpoint.read_ms.max(layout.earliest_ms(around.now_ms));
+    let read_ms = read_ms(&checkpoint, layout, around.now_ms);
 
     let covered = checkpoint.log_flushed;
     let from = log.file_start(covered.saturating_sub(log.file_len()));
-    let mut last_message = None;
+    let mut newest = None;
     let end = log.walk(from, |position, unit| {
-        if position.cast_unsigned() < covered {
-            return true;
+        if position.cast_unsigned() >= covered {
+            let message = (around.message_at)(unit.offset, unit.size);
+            if message.is_none_or(|offset| offset >= checkpoint.queue_offset) {
+                return false;
+            }
         }
-        let message = (around.message_at)(unit.offset, unit.size);
-        let message = message.filter(|offset| *offset < checkpoint.queue_offset);
-        last_message = message.or(last_message);
-        message.is_some()
+        newest = Some(*unit);
+        true
     })?;
     if end < covered {
         tracing::warn!(end, covered, "the timer log is damaged, it is made again");
         return start_over(disk, layout, around, Some(checkpoint));
     }
     log.truncate(end)?;
-    let resume = match last_message {
+    let newest = newest.filter(|_| !checkpoint.is_exact || end > covered);
+    let resume = match newest.and_then(|unit| (around.message_at)(unit.offset, unit.size)) {
         Some(offset) => checkpoint.queue_offset.min(offset + 1),
         None => checkpoint.queue_offset,
     };
@@ -103,6 +107,17 @@ pub(crate) fn recover(
     })
 }
 
+/// Up to when everything was delivered.
+fn read_ms(checkpoint: &TimerCheckpoint, layout: &TimerLayout, now_ms: i64) -> i64 {
+    let read_ms = if checkpoint.is_exact {
+        checkpoint.read_ms
+    } else {
+        // Its time within the slot may come from us, from another slot.
+        layout.floor(checkpoint.slot_ms)
+    };
+    read_ms.max(layout.earliest_ms(now_ms))
+}
+
 /// Empty files, to be filled from the beginning of the queue.
 fn start_over(
     disk: &Arc<dyn Disk>,
@@ -112,9 +127,11 @@ fn start_over(
 ) -> io::Result<Recovered> {
     let known_until = last.as_ref().map_or(0, |last| last.queue_offset);
     let mut checkpoint = last.unwrap_or_default();
-    checkpoint.read_ms = checkpoint.read_ms.max(layout.earliest_ms(around.now_ms));
+    checkpoint.read_ms = read_ms(&checkpoint, layout, around.now_ms);
+    checkpoint.slot_ms = layout.floor(checkpoint.read_ms);
     checkpoint.queue_offset = around.queue.0;
     checkpoint.master_queue_offset = around.queue.0;
+    checkpoint.is_exact = true;
     let mut files = TimerFiles::create(disk, layout)?;
     // Says that nothing is in the files before anything is: a rebuild that is cut short begins again.
     files.checkpoint(disk.as_ref(), checkpoint.clone())?;

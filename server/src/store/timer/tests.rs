@@ -71,6 +71,7 @@ fn slots_lie_where_their_time_says() {
 #[test]
 fn units_fill_files_that_end_with_a_blank() {
     let (disk, shared, mut files) = new();
+    assert_eq!(files.log.newest(), None);
     let positions: Vec<_> = (0..5)
         .map(|n| files.log.append(&unit(n - 1, 1000 + n)).unwrap())
         .collect();
@@ -89,6 +90,7 @@ fn units_fill_files_that_end_with_a_blank() {
     assert_eq!(files.log.unit(156), None);
     assert_eq!(files.log.unit(280), None);
     assert_eq!(files.log.unit(-1), None);
+    assert_eq!(files.log.newest(), Some(unit(3, 1004)));
 
     drop(files);
     let mut log = TimerLog::open(&shared, &layout()).unwrap().unwrap();
@@ -126,10 +128,12 @@ fn files_are_removed_when_the_last_of_their_messages_is() {
 fn checkpoints_are_in_the_references_order_and_nonsense_is_none() {
     let (disk, shared, mut files) = new();
     let mut checkpoint = TimerCheckpoint {
-        read_ms: T,
+        slot_ms: T,
+        read_ms: T + 321,
         log_flushed: 0,
         queue_offset: 7,
         master_queue_offset: 8,
+        is_exact: true,
         ..TimerCheckpoint::default()
     };
     checkpoint.version.next(T);
@@ -149,6 +153,12 @@ fn checkpoints_are_in_the_references_order_and_nonsense_is_none() {
     assert_eq!(TimerCheckpoint::decode(&bytes), Some(checkpoint.clone()));
     let old = TimerCheckpoint::decode(&bytes[..32]).unwrap();
     assert_eq!((old.queue_offset, old.version.counter), (7, 0));
+    // Another broker wrote since.
+    let mut other = bytes.clone();
+    other[23] += 1;
+    let other = TimerCheckpoint::decode(&other).unwrap();
+    assert_eq!((other.queue_offset, other.is_exact), (8, false));
+    assert_eq!((other.slot_ms, other.read_ms), (T, T));
     for bytes in [&bytes[..31], &[0; 56], &[0xFF; 56]] {
         assert_eq!(TimerCheckpoint::decode(bytes), None);
     }

@@ -43,6 +43,7 @@ public final class Interop {
         LightQueues.addTo(behaviours);
         NameServers.addTo(behaviours);
         Brokers.addTo(behaviours);
+        Timers.addTo(behaviours);
         for (String name : wanted) {
             if (!name.equals("restart") && !behaviours.containsKey(name)) {
                 throw new IllegalArgumentException("no behaviour " + name + "; there are " + behaviours.keySet());
@@ -59,9 +60,11 @@ public final class Interop {
             }
         }
         Restart restart = new Restart();
+        Timers timers = new Timers();
         boolean withRestart = !noRestart && wanted.isEmpty() || wanted.contains("restart");
         if (withRestart) {
             results.add(pool.submit(() -> report("offsets_before_restart", cluster, restart::before)));
+            results.add(pool.submit(() -> report("timers_before_restart", cluster, timers::before)));
         }
         for (Future<Boolean> result : results) {
             ok &= result.get();
@@ -72,6 +75,7 @@ public final class Interop {
             System.out.flush();
             new BufferedReader(new InputStreamReader(System.in)).readLine();
             ok &= report("offsets_after_restart", cluster, restart::after);
+            ok &= report("timers_after_restart", cluster, timers::after);
         }
         cluster.close();
         System.out.flush();
