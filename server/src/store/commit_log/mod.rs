@@ -20,6 +20,7 @@ use kerolox_protocol::message::record;
 use parking_lot::Mutex;
 
 use super::AppendError;
+use super::puts::PutCounters;
 use super::sabotage::{self, Sabotage};
 use super::segments::SegmentFiles;
 
@@ -41,6 +42,8 @@ pub(crate) struct CommitLog {
     pool: Option<TransientPool>,
     /// Whether each record ends with its CRC.
     pub(crate) appends_crc: bool,
+    /// What was appended since the start; written under the append lock.
+    pub(crate) puts: PutCounters,
     /// Offset after the last record.
     written: AtomicU64,
     /// Everything before is on disk.
@@ -100,6 +103,7 @@ impl CommitLog {
             next: Mutex::new(None),
             pool,
             appends_crc: false,
+            puts: PutCounters::default(),
             written: AtomicU64::new(end),
             flushed: AtomicU64::new(flushed.min(end)),
             committed_timestamp: AtomicI64::new(0),
@@ -156,6 +160,11 @@ impl CommitLog {
     /// Offset of the first record that still exists.
     pub(crate) fn min(&self) -> u64 {
         self.files.first().unwrap_or(0)
+    }
+
+    /// Buffers of the pool that are free; `None` without one.
+    pub(crate) fn free_buffers(&self) -> Option<usize> {
+        self.pool.as_ref().map(TransientPool::free)
     }
 
     pub(crate) fn is_poisoned(&self) -> bool {

@@ -169,6 +169,8 @@ pub trait Segment: Send + Sync {
     fn reserve(&self, from: u64, to: u64) -> io::Result<()>;
     /// Brings the pages of `from .. to` into memory, ready to be written. Only advice: it does not fail.
     fn prefault(&self, from: u64, to: u64);
+    /// Says whether reads come in no order; advice that need not be followed.
+    fn expect_random(&self, _is_random: bool) {}
     /// Whether the segment has no bytes at all.
     fn is_empty(&self) -> bool {
         self.len() == 0

@@ -293,6 +293,10 @@ impl Segment for MappedFile {
     fn prefault(&self, from: u64, to: u64) {
         Self::prefault(self, from, to);
     }
+
+    fn expect_random(&self, is_random: bool) {
+        Self::expect_random(self, is_random);
+    }
 }
 
 struct RealWriter {
