@@ -7,9 +7,10 @@ use std::collections::{BTreeMap, HashMap};
 use std::io;
 use std::path::Path;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use kerolox_protocol::body::group::{SubscriptionGroupConfig, SubscriptionGroupTable};
-use kerolox_protocol::body::topic::DataVersion;
+use kerolox_protocol::body::topic::{DataVersion, perm};
 use kerolox_protocol::message::name;
 use parking_lot::{Mutex, RwLock};
 
@@ -33,8 +34,10 @@ const BUILT_IN: [&str; 8] = [
 #[derive(Debug)]
 pub struct GroupTable {
     groups: RwLock<HashMap<String, Arc<SubscriptionGroupConfig>>>,
-    /// Not used here, kept for whoever reads the file next.
-    forbidden: BTreeMap<String, BTreeMap<String, i32>>,
+    /// What groups may not do with topics: group to topic to bits.
+    forbidden: RwLock<BTreeMap<String, BTreeMap<String, i32>>>,
+    /// Whether there is any of that: nearly never.
+    has_forbidden: AtomicBool,
     version: Mutex<DataVersion>,
     auto_create: bool,
     auto_create_system: bool,
@@ -69,7 +72,8 @@ impl GroupTable {
         }
         Ok(Self {
             groups: RwLock::new(groups),
-            forbidden: table.forbidden_table,
+            has_forbidden: AtomicBool::new(!table.forbidden_table.is_empty()),
+            forbidden: RwLock::new(table.forbidden_table),
             version: Mutex::new(version),
             auto_create: config.auto_create_subscription_group,
             auto_create_system: config.enable_create_sys_group,
@@ -102,10 +106,48 @@ impl GroupTable {
         self.groups.read().get(group).cloned()
     }
 
-    /// Creates a group or replaces its settings.
-    pub fn update(&self, config: SubscriptionGroupConfig, now_ms: i64) {
-        let name = config.group_name.clone();
-        self.groups.write().insert(name, Arc::new(config));
+    /// Creates groups or replaces their settings.
+    pub fn update(&self, configs: impl IntoIterator<Item = SubscriptionGroupConfig>, now_ms: i64) {
+        let named = configs
+            .into_iter()
+            .map(|config| (config.group_name.clone(), Arc::new(config)));
+        self.groups.write().extend(named);
+        self.changed(now_ms);
+    }
+
+    /// Names of all groups, sorted.
+    pub fn names(&self) -> Vec<String> {
+        let mut names: Vec<String> = self.groups.read().keys().cloned().collect();
+        names.sort_unstable();
+        names
+    }
+
+    /// Whether a group must not read a topic.
+    pub fn is_read_forbidden(&self, group: &str, topic: &str) -> bool {
+        if !self.has_forbidden.load(Ordering::Relaxed) {
+            return false;
+        }
+        let forbidden = self.forbidden.read();
+        let bits = forbidden.get(group).and_then(|topics| topics.get(topic));
+        bits.is_some_and(|bits| bits & perm::READ != 0)
+    }
+
+    /// Forbids a group to read a topic, or allows it again.
+    pub fn forbid_read(&self, group: &str, topic: &str, is_forbidden: bool, now_ms: i64) {
+        let mut forbidden = self.forbidden.write();
+        if is_forbidden {
+            let topics = forbidden.entry(group.to_owned()).or_default();
+            *topics.entry(topic.to_owned()).or_default() |= perm::READ;
+        } else if let Some(topics) = forbidden.get_mut(group) {
+            if let Some(bits) = topics.get_mut(topic) {
+                *bits &= !perm::READ;
+            }
+            topics.retain(|_, bits| *bits > 0);
+        }
+        forbidden.retain(|_, topics| !topics.is_empty());
+        self.has_forbidden
+            .store(!forbidden.is_empty(), Ordering::Relaxed);
+        drop(forbidden);
         self.changed(now_ms);
     }
 
@@ -133,7 +175,7 @@ impl GroupTable {
         let groups = self.groups.read();
         SubscriptionGroupTable {
             data_version: *self.version.lock(),
-            forbidden_table: self.forbidden.clone(),
+            forbidden_table: self.forbidden.read().clone(),
             subscription_group_table: groups
                 .iter()
                 .map(|(name, config)| (name.clone(), SubscriptionGroupConfig::clone(config)))
@@ -163,13 +205,12 @@ mod tests {
         let groups = open(&BrokerConfig::default());
         assert_eq!(groups.find("g", 2).unwrap().retry_max_times, 16);
         assert!(groups.find("../g", 2).is_none() && groups.find("", 2).is_none());
-        groups.update(
-            SubscriptionGroupConfig {
-                retry_max_times: 3,
-                ..new_group("h")
-            },
-            3,
-        );
+        let h = SubscriptionGroupConfig {
+            retry_max_times: 3,
+            ..new_group("h")
+        };
+        groups.update([h], 3);
+        groups.forbid_read("h", "t", true, 3);
 
         let closed = BrokerConfig {
             auto_create_subscription_group: false,
@@ -177,6 +218,9 @@ mod tests {
         };
         let groups = open(&closed);
         assert_eq!(groups.find("h", 4).unwrap().retry_max_times, 3);
+        assert!(groups.is_read_forbidden("h", "t") && !groups.is_read_forbidden("h", "u"));
+        groups.forbid_read("h", "t", false, 4);
+        assert!(!open(&closed).is_read_forbidden("h", "t"));
         assert!(groups.find("g", 4).is_some() && groups.find("new", 4).is_none());
         assert!(groups.find("CID_RMQ_SYS_x", 4).is_some());
         assert!(groups.remove("g", 5) && groups.find("g", 6).is_none());

@@ -13,8 +13,8 @@ mod draft;
 mod flush_wait;
 mod long_poll;
 mod processor;
-mod rates;
 mod schedule;
+mod stats;
 mod unique_ids;
 
 pub mod clients;
@@ -41,9 +41,10 @@ use groups::GroupTable;
 use locks::QueueLocks;
 use long_poll::LongPoll;
 use offsets::ConsumerOffsets;
+use processor::cold_data::ColdReadLimits;
 use processor::send::SendBatch;
-use rates::Rates;
 use schedule::DelaySchedule;
+use stats::BrokerStats;
 use topics::TopicTable;
 use unique_ids::UniqueIds;
 
@@ -76,7 +77,8 @@ pub struct Broker {
     pub(crate) offsets: ConsumerOffsets,
     pub(crate) clients: ClientTable,
     pub(crate) locks: QueueLocks,
-    pub(crate) rates: Rates,
+    stats: BrokerStats,
+    cold_reads: ColdReadLimits,
     long_poll: LongPoll,
     flush_waiters: FlushWaiters,
     schedule: DelaySchedule,
@@ -128,7 +130,8 @@ impl Broker {
             offsets,
             clients: ClientTable::new(&config),
             locks: QueueLocks::new(),
-            rates: Rates::new(now_ms),
+            stats: BrokerStats::new(&config.broker_cluster_name, now_ms),
+            cold_reads: ColdReadLimits::default(),
             long_poll: LongPoll::default(),
             flush_waiters: FlushWaiters::default(),
             schedule,
@@ -172,7 +175,7 @@ impl Broker {
             session.close();
         }
         self.locks.expire(now_ms);
-        self.rates.sample(&self.store, now_ms);
+        self.stats.tick(&self.store, now_ms);
         self.offsets.persist_if_due(now_ms);
     }
 

@@ -146,6 +146,25 @@ impl ConsumerOffsets {
         having.map(|(group, _)| group.clone()).collect()
     }
 
+    /// Topics that `group` committed an offset of, sorted.
+    pub fn topics_of(&self, group: &str) -> Vec<String> {
+        let state = self.state.lock();
+        let topics = state.groups.get(group).into_iter().flatten();
+        let mut topics: Vec<String> = topics.map(|(topic, _)| topic.clone()).collect();
+        topics.sort_unstable();
+        topics
+    }
+
+    /// Offsets that `group` committed of the queues of `topic`.
+    pub fn queues_of(&self, group: &str, topic: &str) -> BTreeMap<i32, i64> {
+        let state = self.state.lock();
+        let topics = state.groups.get(group);
+        topics
+            .and_then(|topics| topics.get(topic))
+            .cloned()
+            .unwrap_or_default()
+    }
+
     /// Writes the file if offsets moved and the last time was long enough ago.
     pub fn persist_if_due(&self, now_ms: i64) {
         let mut state = self.state.lock();

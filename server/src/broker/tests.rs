@@ -16,6 +16,7 @@ use crate::net::{Replies, Service, Session, SessionId};
 use crate::store::clock::ManualClock;
 use crate::store::disk::{Fault, FaultKind, SimDisk};
 
+mod admin;
 mod query;
 
 struct Rig {
@@ -28,13 +29,16 @@ struct Rig {
 
 impl Rig {
     fn new(flush: crate::config::FlushDiskType) -> Self {
-        let config = BrokerConfig {
+        Self::with(BrokerConfig {
             store_path_root_dir: "/store".into(),
             mapped_file_size_commit_log: 1 << 20,
             mapped_file_size_consume_queue: 20 * 300,
             flush_disk_type: flush,
             ..BrokerConfig::default()
-        };
+        })
+    }
+
+    fn with(config: BrokerConfig) -> Self {
         let clock = Arc::new(ManualClock::new(1_700_000_000_000));
         let host = "127.0.0.1:10911".parse().unwrap();
         let disk = Arc::new(SimDisk::new());

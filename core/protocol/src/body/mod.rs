@@ -12,12 +12,14 @@ mod lenient;
 pub mod cluster;
 pub mod connection;
 pub mod group;
+pub mod ha;
 pub mod heartbeat;
 pub mod lock;
 pub mod offset;
 pub mod queue;
 pub mod register;
 pub mod route;
+pub mod stats;
 pub mod topic;
 
 use serde::Serialize;

@@ -16,6 +16,7 @@ pub mod pull;
 pub mod query;
 pub mod route;
 pub mod send;
+pub mod stats;
 
 /// A typed header.
 pub trait Header<'a>: Sized {

@@ -3,11 +3,14 @@
 
 use kerolox_protocol::ResponseCode;
 use kerolox_protocol::body;
-use kerolox_protocol::body::group::{SubscriptionGroupConfig, SubscriptionGroupTable};
+use kerolox_protocol::body::group::{
+    GroupForbidden, SubscriptionGroupConfig, SubscriptionGroupList, SubscriptionGroupTable,
+};
 use kerolox_protocol::header::admin::{
     DeleteSubscriptionGroupRequestHeader, GetAllSubscriptionGroupRequestHeader,
     GetAllSubscriptionGroupResponseHeader, GroupRequestHeader,
 };
+use kerolox_protocol::header::stats::UpdateGroupForbiddenRequestHeader;
 use kerolox_protocol::message::name;
 
 use super::topic_admin::page;
@@ -24,18 +27,79 @@ pub(crate) fn update_and_create_subscriptiongroup(
     request: &Request<'_>,
 ) -> Outcome {
     answer(|| {
-        let invalid = |remark| Refusal::new(ResponseCode::INVALID_PARAMETER, remark);
         let wanted: SubscriptionGroupConfig = body::decode(&request.command.body)?;
-        let group = &wanted.group_name;
+        let config = checked(broker, wanted)?;
+        broker.groups.update([config], request.now_ms);
+        Ok(success())
+    })
+}
+
+/// UPDATE_AND_CREATE_SUBSCRIPTIONGROUP_LIST: one bad group refuses all.
+pub(crate) fn update_and_create_subscriptiongroup_list(
+    broker: &Broker,
+    request: &Request<'_>,
+) -> Outcome {
+    answer(|| {
+        let wanted: SubscriptionGroupList = body::decode(&request.command.body)?;
+        let configs = wanted.group_config_list.into_iter();
+        let configs = configs
+            .map(|config| checked(broker, config))
+            .collect::<Result<Vec<_>, _>>()?;
+        if !configs.is_empty() {
+            broker.groups.update(configs, request.now_ms);
+        }
+        Ok(success())
+    })
+}
+
+/// The settings with the group's attributes, if everything about them is allowed.
+fn checked(
+    broker: &Broker,
+    mut config: SubscriptionGroupConfig,
+) -> Result<SubscriptionGroupConfig, Refusal> {
+    let invalid = |remark| Refusal::new(ResponseCode::INVALID_PARAMETER, remark);
+    let group = &config.group_name;
+    name::check_group_on_broker(group)
+        .map_err(|error| invalid(format!("group '{group}': {error}")))?;
+    let queues = config.retry_queue_nums;
+    if !(0..=MAX_RETRY_QUEUES).contains(&queues) {
+        let remark = format!(
+            "retryQueueNums of group '{group}' is {queues}, allowed: 0 to {MAX_RETRY_QUEUES}"
+        );
+        return Err(invalid(remark));
+    }
+    // A request names changes of attributes, and the reference knows none of groups.
+    if let Some(attribute) = config.attributes.keys().next() {
+        let remark =
+            format!("attribute '{attribute}' of group '{group}' is unknown, allowed: none");
+        return Err(Refusal::new(ResponseCode::SYSTEM_ERROR, remark));
+    }
+    if let Some(present) = broker.groups.get(group) {
+        config.attributes.clone_from(&present.attributes);
+    }
+    Ok(config)
+}
+
+/// UPDATE_AND_GET_GROUP_FORBIDDEN: whether a group may read a topic; with `readable` that is set before.
+pub(crate) fn update_and_get_group_forbidden(broker: &Broker, request: &Request<'_>) -> Outcome {
+    answer(|| {
+        let wanted: UpdateGroupForbiddenRequestHeader<'_> = request.command.header()?;
+        let (group, topic) = (wanted.group, wanted.topic);
+        let invalid = |remark| Refusal::new(ResponseCode::INVALID_PARAMETER, remark);
         name::check_group_on_broker(group)
             .map_err(|error| invalid(format!("group '{group}': {error}")))?;
-        let queues = wanted.retry_queue_nums;
-        if !(0..=MAX_RETRY_QUEUES).contains(&queues) {
-            let remark = format!("retryQueueNums is {queues}, allowed: 0 to {MAX_RETRY_QUEUES}");
-            return Err(invalid(remark));
+        name::check_topic(topic).map_err(|error| invalid(format!("topic '{topic}': {error}")))?;
+        if let Some(readable) = wanted.readable {
+            broker
+                .groups
+                .forbid_read(group, topic, !readable, request.now_ms);
         }
-        broker.groups.update(wanted, request.now_ms);
-        Ok(success())
+        let answer = GroupForbidden {
+            group: group.to_owned(),
+            readable: !broker.groups.is_read_forbidden(group, topic),
+            topic: topic.to_owned(),
+        };
+        Ok(success().with_body(body::encode(&answer)))
     })
 }
 
@@ -47,6 +111,7 @@ pub(crate) fn delete_subscriptiongroup(broker: &Broker, request: &Request<'_>) -
         if unwanted.clean_offset == Some(true) {
             broker.offsets.remove_group(unwanted.group_name);
         }
+        broker.stats.forget_group(unwanted.group_name);
         Ok(success())
     })
 }

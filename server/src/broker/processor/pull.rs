@@ -7,6 +7,7 @@
 
 use std::sync::Arc;
 
+use kerolox_protocol::body::group::SubscriptionGroupConfig;
 use kerolox_protocol::body::heartbeat::{MessageModel, SubscriptionData};
 use kerolox_protocol::body::topic::perm;
 use kerolox_protocol::command::ResponseHead;
@@ -17,6 +18,7 @@ use kerolox_protocol::{Command, ResponseCode, SerializeType};
 
 use super::{malformed, reply};
 use crate::broker::Broker;
+use crate::broker::stats::Get;
 use crate::net::{Replies, Request, Session};
 use crate::store::{GetResult, GetStatus, QueueHandle};
 
@@ -26,6 +28,7 @@ mod forbidden {
     pub(super) const GROUP: i32 = 2;
     pub(super) const TOPIC: i32 = 3;
     pub(super) const BROADCASTING: i32 = 4;
+    pub(super) const SUBSCRIPTION: i32 = 5;
 }
 
 /// What a pull reads and how it is answered; plain data, so that it can wait.
@@ -33,6 +36,8 @@ mod forbidden {
 pub(in crate::broker) struct HeldPull {
     pub(in crate::broker) session: Arc<Session>,
     pub(in crate::broker) queue: Arc<QueueHandle>,
+    /// Who pulls.
+    pub(in crate::broker) group: Arc<SubscriptionGroupConfig>,
     /// When it is answered at the latest, milliseconds since the epoch.
     pub(in crate::broker) deadline_ms: i64,
     serialize_type: SerializeType,
@@ -45,7 +50,6 @@ pub(in crate::broker) struct HeldPull {
     max_bytes: usize,
     filter: Option<Arc<SubscriptionData>>,
     topic_sys_flag: i32,
-    group_sys_flag: i32,
 }
 
 /// Answers a pull or parks it.
@@ -70,7 +74,7 @@ pub(in crate::broker) fn handle(broker: &Broker, request: &Request<'_>, replies:
     let Checked {
         filter,
         topic_sys_flag,
-        group_sys_flag,
+        group,
     } = checked;
     let may_wait = header.sys_flag & pull_flag::SUSPEND != 0 && !request.command.is_oneway();
     // A pull waits on the queue's handle, so one that may wait makes it.
@@ -87,7 +91,7 @@ pub(in crate::broker) fn handle(broker: &Broker, request: &Request<'_>, replies:
         };
         let fields = PullMessageResponseHeader {
             topic_sys_flag: Some(topic_sys_flag),
-            group_sys_flag: Some(group_sys_flag),
+            group_sys_flag: Some(group.group_sys_flag),
             ..PullMessageResponseHeader::default()
         };
         let answer = reply(code, GetStatus::NoMatchedLogicQueue.name()).with_header(&fields);
@@ -97,6 +101,7 @@ pub(in crate::broker) fn handle(broker: &Broker, request: &Request<'_>, replies:
     let pull = HeldPull {
         session: Arc::clone(request.session),
         queue,
+        group,
         deadline_ms: request.now_ms + hold_ms(broker, header.suspend_timeout_millis),
         serialize_type: request.command.serialize_type,
         opaque: request.command.opaque,
@@ -112,7 +117,6 @@ pub(in crate::broker) fn handle(broker: &Broker, request: &Request<'_>, replies:
         ),
         filter,
         topic_sys_flag,
-        group_sys_flag,
     };
     let result = pull.read(broker);
     if may_wait && pull.can_wait(&result) {
@@ -144,7 +148,7 @@ const MAX_HOLD_MS: i64 = 60_000;
 struct Checked {
     filter: Option<Arc<SubscriptionData>>,
     topic_sys_flag: i32,
-    group_sys_flag: i32,
+    group: Arc<SubscriptionGroupConfig>,
 }
 
 /// The checks of server.md 7.1, in their order.
@@ -209,7 +213,7 @@ fn check(
     Ok(Checked {
         filter: Some(filter).filter(|filter| !filter.code_set.is_empty()),
         topic_sys_flag: topic_config.topic_sys_flag,
-        group_sys_flag: group_config.group_sys_flag,
+        group: group_config,
     })
 }
 
@@ -236,6 +240,10 @@ fn registered(
     if broadcasting && !allowed {
         let remark = format!("the consumer group[{group}] can not consume by broadcast way");
         return Err(forbid(forbidden::BROADCASTING, remark));
+    }
+    if broker.groups.is_read_forbidden(group, topic) {
+        let remark = format!("the consumer group[{group}] is forbidden for topic[{topic}]");
+        return Err(forbid(forbidden::SUBSCRIPTION, remark));
     }
     let Some(subscription) = broker.clients.subscription(group, topic) else {
         let remark =
@@ -271,18 +279,31 @@ fn check_type(expression_type: Option<&str>) -> Result<(), Box<Command>> {
 impl HeldPull {
     /// Reads from where the last look ended.
     pub(in crate::broker) fn read(&self, broker: &Broker) -> GetResult {
+        let started_ms = broker.clock.now_ms();
         let mut matches = |code| {
             self.filter
                 .as_ref()
                 .is_none_or(|filter| filter.matches_tags_code(code))
         };
-        broker.store.get_from(
+        let result = broker.store.get_from(
             &self.queue,
             self.scanned,
             self.max_messages,
             self.max_bytes,
             &mut matches,
-        )
+        );
+        let took_ms = broker.clock.now_ms().saturating_sub(started_ms);
+        let get = Get {
+            messages: result.count as u64,
+            bytes: result.bytes as u64,
+            ms: u64::try_from(took_ms).unwrap_or(0),
+            next_offset: result.next_offset,
+        };
+        let (queue, group) = (&self.queue, &self.group.group_name);
+        broker
+            .stats
+            .got(group, queue.topic(), queue.queue_id(), get);
+        result
     }
 
     /// Whether there is simply nothing yet.
@@ -329,7 +350,7 @@ impl HeldPull {
             max_offset: result.max_offset,
             offset_delta: None,
             topic_sys_flag: Some(self.topic_sys_flag),
-            group_sys_flag: Some(self.group_sys_flag),
+            group_sys_flag: Some(self.group.group_sys_flag),
             forbidden_type: None,
         };
         out.response(&head, &header, result.bytes);
