@@ -38,6 +38,29 @@ const JAVA: &[&str] = &[
     "query_by_key",
     "view_by_unique_and_offset_id",
 ];
+/// What brokers tell administrators (`Figures.java`).
+const JAVA_FIGURES: &[&str] = &[
+    "admin_topic_stats",
+    "admin_consume_stats",
+    "admin_broker_consume_stats",
+    "admin_consume_time_span",
+    "admin_producers",
+    "admin_consumer_connection",
+    "admin_stats_data",
+    "admin_groups_of_topic",
+    "admin_all_groups",
+    "admin_consume_queue",
+    "admin_clean_up",
+    "admin_runtime_info",
+];
+/// And what only clients of version 5 ask for.
+const JAVA_FIGURES_5: &[&str] = &[
+    "admin_topics_by_consumer",
+    "admin_subscription_by_consumer",
+    "admin_read_forbidden",
+    "admin_topic_attributes",
+    "admin_ha_status",
+];
 /// And over a restart of the servers.
 const JAVA_RESTART: &[&str] = &["offsets_before_restart", "offsets_after_restart"];
 
@@ -56,7 +79,9 @@ fn java(kind: Kind) {
             let reports = run_java(&mut cluster, version, headers, with_restart)
                 .unwrap_or_else(|error| panic!("{client} against {}: {error:?}", kind.name()));
             let restart = if with_restart { JAVA_RESTART } else { &[] };
-            let expected = [JAVA, restart].concat();
+            let is_five = version.starts_with('5');
+            let figures = if is_five { JAVA_FIGURES_5 } else { &[] };
+            let expected = [JAVA, JAVA_FIGURES, figures, restart].concat();
             assert_all_ok(&client, kind, &cluster, &expected, &reports);
         }
     }

@@ -34,6 +34,7 @@ public final class Interop {
         Pulls.addTo(behaviours);
         Pushes.addTo(behaviours);
         Admins.addTo(behaviours);
+        Figures.addTo(behaviours);
         Queries.addTo(behaviours);
         for (String name : wanted) {
             if (!name.equals("restart") && !behaviours.containsKey(name)) {
@@ -96,7 +97,7 @@ public final class Interop {
         return ok;
     }
 
-    private static String escape(String text) {
+    static String escape(String text) {
         StringBuilder out = new StringBuilder();
         for (char c : text.toCharArray()) {
             if (c == '"' || c == '\\') {
