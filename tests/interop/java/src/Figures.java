@@ -185,31 +185,30 @@ final class Figures {
 
     private String statsData() throws Exception {
         String broker = cluster.brokerAddr();
-        // Sampled each ten seconds.
-        var put = Cluster.await("samples of what was put", () -> {
-            var data = cluster.admin.viewBrokerStatsData(broker, "TOPIC_PUT_NUMS", topic);
-            return data.getStatsMinute().getSum() > 0 ? data : null;
-        });
-        Check.equal("put in the last minute", (long) MESSAGES, put.getStatsMinute().getSum());
-        Check.equal("messages a send", 1.0, put.getStatsMinute().getAvgpt());
-        Check.isTrue("a rate", put.getStatsMinute().getTps() > 0);
         String key = topic + "@" + group;
-        var got = Cluster.await("samples of what was got", () -> {
-            var data = cluster.admin.viewBrokerStatsData(broker, "GROUP_GET_NUMS", key);
-            return data.getStatsMinute().getSum() > 0 ? data : null;
-        });
-        Check.equal("got in the last minute", (long) MESSAGES, got.getStatsMinute().getSum());
-        var bytes = cluster.admin.viewBrokerStatsData(broker, "TOPIC_PUT_SIZE", topic).getStatsMinute();
-        Check.isTrue("bytes put " + bytes.getSum(), bytes.getSum() > MESSAGES * 100);
-        var size = cluster.admin.viewBrokerStatsData(broker, "GROUP_GET_SIZE", key).getStatsMinute();
-        Check.equal("bytes got", bytes.getSum(), size.getSum());
+        Check.equal("put in the last minute", (long) MESSAGES, minuteSum("TOPIC_PUT_NUMS", topic));
+        Check.equal("got in the last minute", (long) MESSAGES, minuteSum("GROUP_GET_NUMS", key));
+        var put = cluster.admin.viewBrokerStatsData(broker, "TOPIC_PUT_NUMS", topic).getStatsMinute();
+        Check.equal("messages a send", 1.0, put.getAvgpt());
+        Check.isTrue("a rate", put.getTps() > 0);
+        long bytes = minuteSum("TOPIC_PUT_SIZE", topic);
+        Check.isTrue("bytes put " + bytes, bytes > MESSAGES * 100);
+        Check.equal("bytes got", bytes, minuteSum("GROUP_GET_SIZE", key));
         Check.isTrue("reads", cluster.admin.viewBrokerStatsData(broker, "GROUP_GET_LATENCY", "0@" + key) != null);
         String name = cluster.admin.examineBrokerClusterInfo().getClusterAddrTable().keySet().iterator().next();
-        Check.isTrue("of the whole broker", cluster.admin.viewBrokerStatsData(broker, "BROKER_PUT_NUMS", name).getStatsMinute().getSum() >= MESSAGES);
+        Check.isTrue("of the whole broker", minuteSum("BROKER_PUT_NUMS", name) >= MESSAGES);
         Check.equal("code of an unknown key", 1, clientCode(() ->
             cluster.admin.viewBrokerStatsData(broker, "TOPIC_PUT_NUMS", cluster.name("never_sent"))));
         Check.equal("code of an unknown item", 1, clientCode(() -> cluster.admin.viewBrokerStatsData(broker, "NO_SUCH_ITEM", topic)));
-        return MESSAGES + " messages, " + bytes.getSum() + " bytes";
+        return MESSAGES + " messages, " + bytes + " bytes";
+    }
+
+    /** Samples are taken each ten seconds, in the reference of each item at a time of its own. */
+    private long minuteSum(String item, String key) throws Exception {
+        return Cluster.await("samples of " + item, () -> {
+            long sum = cluster.admin.viewBrokerStatsData(cluster.brokerAddr(), item, key).getStatsMinute().getSum();
+            return sum > 0 ? sum : null;
+        });
     }
 
     private String groupsOfTopic() throws Exception {
