@@ -36,17 +36,18 @@ impl ConsumeStats {
     /// Messages that the group has not consumed.
     pub fn total_diff(&self) -> i64 {
         let offsets = self.offset_table.0.values();
-        offsets
-            .map(|offset| offset.broker_offset.saturating_sub(offset.consumer_offset))
-            .sum()
+        // Groups may commit any number.
+        offsets.fold(0, |sum: i64, offset| {
+            sum.saturating_add(offset.broker_offset.saturating_sub(offset.consumer_offset))
+        })
     }
 
     /// Messages that the group pulled and has not consumed.
     pub fn inflight_diff(&self) -> i64 {
         let offsets = self.offset_table.0.values();
-        offsets
-            .map(|offset| offset.pull_offset.saturating_sub(offset.consumer_offset))
-            .sum()
+        offsets.fold(0, |sum: i64, offset| {
+            sum.saturating_add(offset.pull_offset.saturating_sub(offset.consumer_offset))
+        })
     }
 }
 

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //! How far groups are: GET_CONSUME_STATS, GET_BROKER_CONSUME_STATS, QUERY_CONSUME_TIME_SPAN, QUERY_CORRECTION_OFFSET.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use kerolox_protocol::ResponseCode;
 use kerolox_protocol::body;
@@ -28,7 +28,7 @@ pub(crate) fn get_consume_stats(broker: &Broker, request: &Request<'_>) -> Outco
         let named = |text: Option<&'_ str>| {
             let names = text.unwrap_or("").split(';').map(str::trim);
             let names = names.filter(|name| !name.is_empty()).map(str::to_owned);
-            names.collect::<Vec<_>>()
+            names.collect::<BTreeSet<_>>()
         };
         let mut topics = named(wanted.topic_list);
         if topics.is_empty() {
@@ -37,8 +37,8 @@ pub(crate) fn get_consume_stats(broker: &Broker, request: &Request<'_>) -> Outco
                 .map(str::trim)
                 .filter(|topic| !topic.is_empty())
             {
-                Some(topic) => vec![topic.to_owned()],
-                None => broker.offsets.topics_of(group),
+                Some(topic) => BTreeSet::from([topic.to_owned()]),
+                None => broker.offsets.topics_of(group).into_iter().collect(),
             };
             topics.retain(|topic| is_subscribed(broker, group, topic));
         }

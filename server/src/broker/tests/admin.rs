@@ -630,3 +630,86 @@ fn a_broker_that_is_closed_for_writing_or_reading_refuses_as_the_reference() {
     assert_eq!(pulled.response_code(), ResponseCode::NO_PERMISSION);
     assert_eq!(pulled.ext.get("forbiddenType"), Some("1"));
 }
+
+#[test]
+fn requests_without_their_fields_name_what_is_missing() {
+    let mut rig = rig_with_a_group();
+    for (code, field) in [
+        (RequestCode::VIEW_BROKER_STATS_DATA, "statsName"),
+        (RequestCode::GET_CONSUME_STATS, "consumerGroup"),
+        (RequestCode::GET_BROKER_CONSUME_STATS, "isOrder"),
+        (RequestCode::QUERY_CONSUME_TIME_SPAN, "topic"),
+        (RequestCode::QUERY_TOPICS_BY_CONSUMER, "group"),
+        (RequestCode::QUERY_SUBSCRIPTION_BY_CONSUMER, "group"),
+        (RequestCode::QUERY_CORRECTION_OFFSET, "compareGroup"),
+        (RequestCode::QUERY_CONSUME_QUEUE, "topic"),
+        (RequestCode::UPDATE_AND_GET_GROUP_FORBIDDEN, "group"),
+        (RequestCode::SET_COMMITLOG_READ_MODE, "READ_AHEAD_MODE"),
+        (RequestCode::RESET_MASTER_FLUSH_OFFSET, "masterFlushOffset"),
+        (RequestCode::EXPORT_ROCKSDB_CONFIG_TO_JSON, "configType"),
+    ] {
+        let reply = rig.call(request(code));
+        assert_eq!(
+            reply.response_code(),
+            ResponseCode::SYSTEM_ERROR,
+            "{code:?}"
+        );
+        let remark = reply.remark.unwrap_or_default();
+        assert!(remark.contains(field), "{code:?}: {remark}");
+    }
+    let code = RequestCode::UPDATE_AND_CREATE_SUBSCRIPTIONGROUP_LIST;
+    for body in ["", "[", "{\"groupConfigList\":7}"] {
+        let reply = rig.call(request(code).with_body(body));
+        assert_eq!(reply.response_code(), ResponseCode::SYSTEM_ERROR, "{body}");
+    }
+    let not_text: &[u8] = &[0xFF, 0xFE];
+    let code = RequestCode::UPDATE_COLD_DATA_FLOW_CTR_CONFIG;
+    let reply = rig.call(request(code).with_body(not_text));
+    assert_eq!(reply.response_code(), ResponseCode::SYSTEM_ERROR);
+}
+
+#[test]
+fn offsets_and_indexes_out_of_all_range_are_survived() {
+    let mut rig = rig_with_a_group();
+    let peer = rig.session.peer();
+    for (queue_id, offset) in [(0, i64::MAX), (1, i64::MAX), (2, i64::MIN), (3, -1)] {
+        rig.broker.offsets.commit(peer, "G", "T", queue_id, offset);
+    }
+    let header = GetConsumeStatsRequestHeader {
+        consumer_group: "G",
+        topic_list: Some("T;T;T"),
+        ..Default::default()
+    };
+    let reply = rig.call(Command::request(RequestCode::GET_CONSUME_STATS, &header));
+    let stats: ConsumeStats = ok(&reply);
+    assert_eq!(
+        (stats.offset_table.0.len(), stats.total_diff()),
+        (4, i64::MIN)
+    );
+    let header = GetBrokerConsumeStatsRequestHeader { is_order: false };
+    let reply = rig.call(Command::request(
+        RequestCode::GET_BROKER_CONSUME_STATS,
+        &header,
+    ));
+    assert_eq!(ok::<ConsumeStatsList>(&reply).total_diff, i64::MIN);
+    let header = QueryConsumeTimeSpanRequestHeader {
+        topic: "T",
+        group: "G",
+    };
+    let reply = rig.call(Command::request(
+        RequestCode::QUERY_CONSUME_TIME_SPAN,
+        &header,
+    ));
+    let spans = ok::<QueryConsumeTimeSpanResponse>(&reply).consume_time_span_set;
+    assert_eq!((spans[0].consume_time_stamp, spans[0].delay_time), (-1, 0));
+    for (index, count) in [(i64::MIN, 1), (i64::MAX, i32::MAX), (0, i32::MIN), (-1, 0)] {
+        let header = QueryConsumeQueueRequestHeader {
+            topic: "T",
+            index,
+            count,
+            ..Default::default()
+        };
+        let reply = rig.call(Command::request(RequestCode::QUERY_CONSUME_QUEUE, &header));
+        assert_eq!(reply.response_code(), ResponseCode::SUCCESS);
+    }
+}
