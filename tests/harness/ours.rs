@@ -71,6 +71,8 @@ pub fn serve(
     for (key, value) in SETTINGS {
         command.arg("--set").arg(format!("{key}={value}"));
     }
+    // As the official broker of the tests, so that what tools print of both can be compared.
+    command.args(["--set", "brokerName=broker-a"]);
     // The files of an earlier start on the same directory hold its ready line.
     let from = std::fs::metadata(logs.path().join("serve.out")).map_or(0, |file| file.len());
     let mut process = Process::spawn("serve", logs, &mut command)?;

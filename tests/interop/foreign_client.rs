@@ -129,6 +129,31 @@ const JAVA_TIMERS: &[&str] = &[
     "timer_recall",
     "timer_recall_refused",
 ];
+/// What brokers tell administrators (`Figures.java`).
+const JAVA_FIGURES: &[&str] = &[
+    "admin_topic_stats",
+    "admin_consume_stats",
+    "admin_broker_consume_stats",
+    "admin_consume_time_span",
+    "admin_producers",
+    "admin_consumer_connection",
+    "admin_stats_data",
+    "admin_groups_of_topic",
+    "admin_all_groups",
+    "admin_consume_queue",
+    "admin_clean_up",
+    "admin_runtime_info",
+];
+/// And what only clients of version 5 ask for.
+const JAVA_FIGURES_5: &[&str] = &[
+    "admin_topics_by_consumer",
+    "admin_subscription_by_consumer",
+    "admin_read_forbidden",
+    "admin_topic_attributes",
+    "admin_ha_status",
+];
+/// What only clients of version 5 can.
+const JAVA_FIVE: &[&[&str]] = &[JAVA_FIGURES_5];
 const JAVA_THEMES: &[&[&str]] = &[
     JAVA,
     JAVA_FILTERS,
@@ -139,6 +164,7 @@ const JAVA_THEMES: &[&[&str]] = &[
     JAVA_LIGHT_QUEUES,
     JAVA_NAME_SERVER,
     JAVA_TIMERS,
+    JAVA_FIGURES,
 ];
 /// And over a restart of the servers.
 const JAVA_RESTART: &[&str] = &[
@@ -163,7 +189,13 @@ fn java(kind: Kind) {
             let reports = run_java(&mut cluster, version, headers, with_restart)
                 .unwrap_or_else(|error| panic!("{client} against {}: {error:?}", kind.name()));
             let restart = if with_restart { JAVA_RESTART } else { &[] };
-            let expected = [JAVA_THEMES.concat(), restart.to_vec()].concat();
+            let is_five = version.starts_with('5');
+            let five = if is_five {
+                JAVA_FIVE.concat()
+            } else {
+                Vec::new()
+            };
+            let expected = [JAVA_THEMES.concat(), five, restart.to_vec()].concat();
             assert_all_ok(&client, kind, &cluster, &expected, &reports);
         }
     }

@@ -6,6 +6,7 @@
 //! skips its tests with a `SKIPPED` line, or fails them with `CI=true`.
 #![forbid(unsafe_code)]
 
+mod admin;
 mod admin_tool;
 mod exchange;
 mod foreign_client;

@@ -120,6 +120,14 @@ impl ClientTable {
         self.pulled.insert(group, data, now_ms);
     }
 
+    /// Whether the group subscribes to anything.
+    pub fn has_subscriptions(&self, group: &str) -> bool {
+        let consumers = self.consumers.read();
+        consumers
+            .get(group)
+            .is_some_and(|group| group.has_subscriptions())
+    }
+
     /// Whether the group has members.
     pub fn group_known(&self, group: &str) -> bool {
         self.consumers.read().contains_key(group)
@@ -280,6 +288,15 @@ impl ClientTable {
     /// A consumer group as administrators see it.
     pub fn consumer_group(&self, group: &str) -> Option<GroupView> {
         self.consumers.read().get(group).map(|group| group.view())
+    }
+
+    /// Members of all producer groups.
+    pub fn all_producers(&self) -> BTreeMap<String, Vec<Member>> {
+        let producers = self.producers.read();
+        let groups = producers.groups.iter();
+        groups
+            .map(|(group, members)| (group.clone(), members.values().cloned().collect()))
+            .collect()
     }
 
     /// Members of a producer group.

@@ -11,8 +11,9 @@ use kerolox_protocol::{Command, RequestCode, ResponseCode};
 
 use super::Broker;
 use super::processor::{
-    broker_info, client, client_query, consumer, consumption, group_admin, offset, pull, query,
-    recall, reply, reset, send, send_back, timer_admin, topic_admin,
+    auth_admin, broker_info, cleaning, client, client_query, cold_data, consume_stats, consumer,
+    consumption, group_admin, key_value, offset, pull, query, queue_admin, recall,
+    replication_info, reply, reset, runtime_info, send, send_back, stats, timer_admin, topic_admin,
 };
 use super::transaction;
 use crate::net::{Outcome, Replies, Request, Service, Session};
@@ -97,11 +98,19 @@ fn dispatch(broker: &Broker, code: RequestCode, request: &Request<'_>) -> Outcom
             client::get_producer_connection_list(broker, request)
         }
 
+        RequestCode::GET_ALL_PRODUCER_INFO => client::get_all_producer_info(broker, request),
+
         RequestCode::GET_CONSUMER_LIST_BY_GROUP => {
             consumer::get_consumer_list_by_group(broker, request)
         }
         RequestCode::QUERY_TOPIC_CONSUME_BY_WHO => {
             consumer::query_topic_consume_by_who(broker, request)
+        }
+        RequestCode::QUERY_TOPICS_BY_CONSUMER => {
+            consumer::query_topics_by_consumer(broker, request)
+        }
+        RequestCode::QUERY_SUBSCRIPTION_BY_CONSUMER => {
+            consumer::query_subscription_by_consumer(broker, request)
         }
         RequestCode::LOCK_BATCH_MQ => consumer::lock_batch_mq(broker, request),
         RequestCode::UNLOCK_BATCH_MQ => consumer::unlock_batch_mq(broker, request),
@@ -130,6 +139,13 @@ fn dispatch(broker: &Broker, code: RequestCode, request: &Request<'_>) -> Outcom
         RequestCode::UPDATE_AND_GET_GROUP_FORBIDDEN => {
             consumption::update_and_get_group_forbidden(broker, request)
         }
+        RequestCode::GET_CONSUME_STATS => consume_stats::get_consume_stats(broker, request),
+        RequestCode::GET_BROKER_CONSUME_STATS => {
+            consume_stats::get_broker_consume_stats(broker, request)
+        }
+        RequestCode::QUERY_CONSUME_QUEUE => queue_admin::query_consume_queue(broker, request),
+        RequestCode::GET_ALL_DELAY_OFFSET => queue_admin::get_all_delay_offset(broker, request),
+        RequestCode::VIEW_BROKER_STATS_DATA => stats::view_broker_stats_data(broker, request),
 
         RequestCode::VIEW_MESSAGE_BY_ID => query::view_message_by_id(broker, request),
         RequestCode::QUERY_MESSAGE => query::query_message(broker, request),
@@ -150,6 +166,9 @@ fn dispatch(broker: &Broker, code: RequestCode, request: &Request<'_>) -> Outcom
         RequestCode::UPDATE_AND_CREATE_SUBSCRIPTIONGROUP => {
             group_admin::update_and_create_subscriptiongroup(broker, request)
         }
+        RequestCode::UPDATE_AND_CREATE_SUBSCRIPTIONGROUP_LIST => {
+            group_admin::update_and_create_subscriptiongroup_list(broker, request)
+        }
         RequestCode::DELETE_SUBSCRIPTIONGROUP => {
             group_admin::delete_subscriptiongroup(broker, request)
         }
@@ -163,8 +182,57 @@ fn dispatch(broker: &Broker, code: RequestCode, request: &Request<'_>) -> Outcom
         RequestCode::GET_BROKER_CONFIG => broker_info::get_broker_config(broker, request),
         RequestCode::UPDATE_BROKER_CONFIG => broker_info::update_broker_config(broker, request),
         RequestCode::GET_BROKER_RUNTIME_INFO => {
-            broker_info::get_broker_runtime_info(broker, request)
+            runtime_info::get_broker_runtime_info(broker, request)
         }
+
+        RequestCode::CLEAN_EXPIRED_CONSUMEQUEUE => {
+            cleaning::clean_expired_consumequeue(broker, request)
+        }
+        RequestCode::DELETE_EXPIRED_COMMITLOG => {
+            cleaning::delete_expired_commitlog(broker, request)
+        }
+        RequestCode::CLEAN_UNUSED_TOPIC => cleaning::clean_unused_topic(broker, request),
+
+        RequestCode::UPDATE_COLD_DATA_FLOW_CTR_CONFIG => {
+            cold_data::update_cold_data_flow_ctr_config(broker, request)
+        }
+        RequestCode::REMOVE_COLD_DATA_FLOW_CTR_CONFIG => {
+            cold_data::remove_cold_data_flow_ctr_config(broker, request)
+        }
+        RequestCode::GET_COLD_DATA_FLOW_CTR_INFO => {
+            cold_data::get_cold_data_flow_ctr_info(broker, request)
+        }
+        RequestCode::SET_COMMITLOG_READ_MODE => cold_data::set_commitlog_read_mode(broker, request),
+
+        RequestCode::GET_BROKER_HA_STATUS => {
+            replication_info::get_broker_ha_status(broker, request)
+        }
+        RequestCode::RESET_MASTER_FLUSH_OFFSET => {
+            replication_info::reset_master_flush_offset(broker, request)
+        }
+        RequestCode::GET_BROKER_EPOCH_CACHE => {
+            replication_info::get_broker_epoch_cache(broker, request)
+        }
+
+        RequestCode::EXPORT_ROCKSDB_CONFIG_TO_JSON => {
+            key_value::export_rocksdb_config_to_json(broker, request)
+        }
+        RequestCode::CHECK_ROCKSDB_CQ_WRITE_PROGRESS => {
+            key_value::check_rocksdb_cq_write_progress(broker, request)
+        }
+        RequestCode::POP_ROLLBACK => key_value::pop_rollback(broker, request),
+
+        RequestCode::AUTH_CREATE_USER
+        | RequestCode::AUTH_UPDATE_USER
+        | RequestCode::AUTH_DELETE_USER
+        | RequestCode::AUTH_GET_USER
+        | RequestCode::AUTH_LIST_USER
+        | RequestCode::AUTH_CREATE_ACL
+        | RequestCode::AUTH_UPDATE_ACL
+        | RequestCode::AUTH_DELETE_ACL
+        | RequestCode::AUTH_GET_ACL
+        | RequestCode::AUTH_LIST_ACL => auth_admin::without_provider(broker, request),
+
         code => Outcome::Reply(
             Command::response(ResponseCode::REQUEST_CODE_NOT_SUPPORTED)
                 .with_remark(format!(" request type {} not supported", code.0)),

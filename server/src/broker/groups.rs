@@ -37,6 +37,7 @@ pub struct GroupTable {
     groups: RwLock<HashMap<String, Arc<SubscriptionGroupConfig>>>,
     /// Group to topic to bits of what is forbidden.
     forbidden: RwLock<BTreeMap<String, BTreeMap<String, i32>>>,
+    /// Whether there is any of that: nearly never.
     has_forbidden: AtomicBool,
     version: Mutex<DataVersion>,
     auto_create: AtomicBool,
@@ -120,11 +121,20 @@ impl GroupTable {
         self.groups.read().get(group).cloned()
     }
 
-    /// Creates a group or replaces its settings.
-    pub fn update(&self, config: SubscriptionGroupConfig, now_ms: i64) {
-        let name = config.group_name.clone();
-        self.groups.write().insert(name, Arc::new(config));
+    /// Creates groups or replaces their settings.
+    pub fn update(&self, configs: impl IntoIterator<Item = SubscriptionGroupConfig>, now_ms: i64) {
+        let named = configs
+            .into_iter()
+            .map(|config| (config.group_name.clone(), Arc::new(config)));
+        self.groups.write().extend(named);
         self.changed(now_ms);
+    }
+
+    /// Names of all groups, sorted.
+    pub fn names(&self) -> Vec<String> {
+        let mut names: Vec<String> = self.groups.read().keys().cloned().collect();
+        names.sort_unstable();
+        names
     }
 
     /// Removes a group; `false` if there was none.
@@ -216,13 +226,12 @@ mod tests {
         let groups = open(&BrokerConfig::default());
         assert_eq!(groups.find("g", 2).unwrap().retry_max_times, 16);
         assert!(groups.find("../g", 2).is_none() && groups.find("", 2).is_none());
-        groups.update(
-            SubscriptionGroupConfig {
-                retry_max_times: 3,
-                ..new_group("h")
-            },
-            3,
-        );
+        let h = SubscriptionGroupConfig {
+            retry_max_times: 3,
+            ..new_group("h")
+        };
+        groups.update([h], 3);
+        groups.set_readable("h", "t", false, 3);
 
         let closed = BrokerConfig {
             auto_create_subscription_group: false,
@@ -230,6 +239,9 @@ mod tests {
         };
         let groups = open(&closed);
         assert_eq!(groups.find("h", 4).unwrap().retry_max_times, 3);
+        assert!(groups.is_read_forbidden("h", "t") && !groups.is_read_forbidden("h", "u"));
+        groups.set_readable("h", "t", true, 4);
+        assert!(!open(&closed).is_read_forbidden("h", "t"));
         assert!(groups.find("g", 4).is_some() && groups.find("new", 4).is_none());
         assert!(groups.find("CID_RMQ_SYS_x", 4).is_some());
         assert!(groups.remove("g", 5) && groups.find("g", 6).is_none());

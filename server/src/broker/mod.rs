@@ -14,9 +14,9 @@ mod draft;
 mod flush_wait;
 mod long_poll;
 mod processor;
-mod rates;
 mod schedule;
 mod settings;
+mod stats;
 mod timer;
 mod transaction;
 mod unique_ids;
@@ -51,9 +51,10 @@ use locks::QueueLocks;
 use long_poll::LongPoll;
 use offsets::ConsumerOffsets;
 use processor::client;
+use processor::cold_data::ColdReadLimits;
 use processor::send::SendBatch;
-use rates::Rates;
 use schedule::DelaySchedule;
+use stats::BrokerStats;
 use timer::TimerService;
 use topics::TopicTable;
 use transaction::Transactions;
@@ -90,7 +91,8 @@ pub struct Broker {
     pub(crate) filters: Arc<FilterTable>,
     pub(crate) notices: PendingNotices,
     pub(crate) locks: QueueLocks,
-    pub(crate) rates: Rates,
+    stats: BrokerStats,
+    cold_reads: ColdReadLimits,
     long_poll: LongPoll,
     flush_waiters: FlushWaiters,
     calls: Calls<calls::Waiting>,
@@ -169,7 +171,8 @@ impl Broker {
             filters,
             notices: PendingNotices::default(),
             locks: QueueLocks::new(),
-            rates: Rates::new(now_ms),
+            stats: BrokerStats::new(&config.broker_cluster_name, now_ms),
+            cold_reads: ColdReadLimits::default(),
             long_poll: LongPoll::default(),
             flush_waiters: FlushWaiters::default(),
             calls: Calls::new(calls::LIMITS),
@@ -227,7 +230,7 @@ impl Broker {
         client::notify_collected(self, now_ms);
         self.filters.tick(now_ms);
         self.locks.expire(now_ms);
-        self.rates.sample(&self.store, now_ms);
+        self.stats.tick(&self.store, now_ms);
         self.offsets.persist_if_due(now_ms);
     }
 

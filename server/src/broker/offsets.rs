@@ -251,14 +251,13 @@ impl ConsumerOffsets {
         groups.map(|(group, _)| group.to_owned()).collect()
     }
 
-    /// Topics that `group` committed an offset of.
+    /// Topics that `group` committed an offset of, sorted.
     pub fn topics_of(&self, group: &str) -> Vec<String> {
         let state = self.state.lock();
-        state
-            .committed
-            .topics_of(group)
-            .map(str::to_owned)
-            .collect()
+        let topics = state.committed.topics_of(group);
+        let mut topics: Vec<_> = topics.map(str::to_owned).collect();
+        topics.sort_unstable();
+        topics
     }
 
     /// Writes the file if offsets moved and the last time was long enough ago.

@@ -10,6 +10,7 @@ use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::Arc;
 
+use kerolox_protocol::body;
 use kerolox_protocol::body::topic::DataVersion;
 use kerolox_protocol::message::{name, property, record};
 use parking_lot::Mutex;
@@ -20,7 +21,7 @@ use super::draft::Draft;
 use crate::config::BrokerConfig;
 use crate::persist::TableFile;
 use crate::store::disk::Disk;
-use crate::store::{GetResult, QueueHandle};
+use crate::store::{GetResult, MessageStore, QueueHandle};
 
 /// Messages moved per level and tick; the rest follows at the next one.
 const BATCH: usize = 10_000;
@@ -90,6 +91,23 @@ impl DelaySchedule {
         state.offsets.offset_table.get(&level).copied().unwrap_or(0)
     }
 
+    /// What `delayOffset.json` says now.
+    pub(super) fn offsets_json(&self) -> Vec<u8> {
+        body::encode(&self.state.lock().offsets)
+    }
+
+    /// Each level that was looked at, how far it was delivered and where it ends.
+    pub(super) fn progress(&self, store: &MessageStore) -> Vec<(i32, i64, i64)> {
+        let offsets = self.state.lock().offsets.offset_table.clone();
+        let levels = offsets.into_iter();
+        levels
+            .map(|(level, delivered)| {
+                let end = store.max_offset(name::SCHEDULE_TOPIC, level - 1);
+                (level, delivered, end)
+            })
+            .collect()
+    }
+
     /// Delivers what is due.
     pub(super) fn tick(&self, broker: &Broker, now_ms: i64) {
         for level in 1..=self.max_level() {
@@ -131,6 +149,7 @@ impl DelaySchedule {
             if !redeliver(broker, &found) {
                 break;
             }
+            broker.stats.delivered(queue, found.bytes);
             offset = found.next_offset.max(offset + 1);
         }
         if offset != start || saved.is_none() {

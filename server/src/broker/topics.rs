@@ -113,6 +113,13 @@ impl TopicTable {
         self.topics.read().get(topic).cloned()
     }
 
+    /// Does something while the topic does not exist and can not come into being; `None` if it exists.
+    pub fn while_absent<T>(&self, topic: &str, act: impl FnOnce() -> T) -> Option<T> {
+        // Whoever makes a topic needs this lock for himself.
+        let topics = self.topics.read();
+        (!topics.contains_key(topic)).then(act)
+    }
+
     /// Creates a topic on its first send after the pattern of `default_topic`.
     ///
     /// # Errors

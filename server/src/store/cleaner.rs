@@ -9,13 +9,15 @@ use chrono::{Local, TimeZone, Timelike};
 
 use super::consume_queue::QueueHandle;
 use super::sabotage::{self, Sabotage};
-use super::{MessageStore, StoreOptions};
+use super::{MessageStore, StoreError, StoreOptions};
 
 /// The first pass comes this long after the start, milliseconds.
 const FIRST_PASS_MS: i64 = 60_000;
 const HOUR_MS: i64 = 3_600_000;
 /// Mappings of old segments are dropped when they were not used for this long, milliseconds.
 const UNMAP_INTERVAL_MS: i64 = 120_000;
+/// Passes that one request to remove expired segments is good for.
+const PASSES_ON_REQUEST: u32 = 20;
 /// Between looks at the free space, milliseconds: so soon messages are taken again when it returns.
 const SPACE_INTERVAL_MS: i64 = 1000;
 
@@ -74,6 +76,8 @@ pub(crate) struct Cleaner {
     /// The oldest segment could not be removed; not tried again before.
     hung_until_ms: i64,
     consumed_of: Option<Arc<ConsumedOf>>,
+    /// Passes left that remove expired segments at any hour, because somebody asked.
+    asked: u32,
     /// Said once, until it changes: unconsumed messages keep the disk full.
     is_held: bool,
 }
@@ -87,6 +91,7 @@ impl Cleaner {
             space_ms: now_ms,
             hung_until_ms: now_ms,
             consumed_of: None,
+            asked: 0,
             is_held: false,
         }
     }
@@ -133,6 +138,31 @@ impl MessageStore {
             cleaner.next_ms = cleaner.next_ms.min(cleaner.space_ms);
             cleaner.retention = retention;
         }
+    }
+
+    /// Lets the next passes remove segments that have expired, whatever the hour (DELETE_EXPIRED_COMMITLOG).
+    pub fn remove_expired_soon(&self) {
+        self.cleaner.lock().asked = PASSES_ON_REQUEST;
+    }
+
+    /// Removes the consume-queue files whose records are all gone from the log, and moves the queues' beginnings.
+    ///
+    /// The newest file of a queue stays: without it the queue would forget its end and begin at 0 again, behind the offsets
+    /// that groups committed. (The reference's command does just that.)
+    ///
+    /// # Errors
+    /// A file can not be read or removed.
+    pub fn remove_expired_units(&self) -> Result<(), StoreError> {
+        // Retention does the same.
+        let _cleaner = self.cleaner.lock();
+        let minimum = self.commit_log_min();
+        let dir = self.options.consume_queue_dir();
+        for queue in self.queues.all() {
+            queue
+                .remove_expired(minimum)
+                .map_err(StoreError::io("remove a file of", &dir))?;
+        }
+        self.write_checkpoint()
     }
 
     /// Removes what is due, if a pass is, and looks whether there is space.
@@ -194,9 +224,11 @@ impl MessageStore {
         let options = cleaner.retention.clone();
         let is_forced =
             options.clean_file_forcibly && matches!(pressure, Pressure::Forced | Pressure::Full);
-        if pressure == Pressure::None && !is_hour(&options.delete_when, now_ms) {
+        let is_asked = cleaner.asked > 0;
+        if pressure == Pressure::None && !is_asked && !is_hour(&options.delete_when, now_ms) {
             return Ok(());
         }
+        cleaner.asked = cleaner.asked.saturating_sub(1);
         let reserved_ms = i64::try_from(options.file_reserved_time_h)
             .unwrap_or(i64::MAX)
             .saturating_mul(HOUR_MS);

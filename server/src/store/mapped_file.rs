@@ -156,6 +156,17 @@ impl MappedFile {
         }
     }
 
+    /// Says whether reads come in no order: the system then reads nothing ahead of them.
+    pub(crate) fn expect_random(&self, is_random: bool) {
+        let advice = if is_random {
+            Advice::Random
+        } else {
+            Advice::Normal
+        };
+        // Advice only.
+        self.map.advise(advice).unwrap_or(());
+    }
+
     fn clamp(&self, from: u64, to: u64) -> Option<(usize, usize)> {
         let (from, to) = (
             usize::try_from(from).ok()?,

@@ -31,6 +31,8 @@ mod lock;
 mod mapped_file;
 mod message_filter;
 mod options;
+mod put_times;
+mod puts;
 mod query;
 mod queue_flush;
 mod recovery;
@@ -57,6 +59,7 @@ use consume_queue::QueueTable;
 use disk::Disk;
 use index::{LoadedIndex, MessageIndex, Shape, Survived};
 use lock::StoreLock;
+use put_times::PutTimes;
 use recovery::Recovery;
 use sabotage::Sabotage;
 use segments::SegmentFiles;
@@ -70,7 +73,9 @@ pub use get::{GetResult, GetStatus};
 pub use key_query::KeyQuery;
 pub use message_filter::{BitSource, MessageFilter, StoredBits};
 pub use options::{Flush, StoreOptions};
-pub use query::{Boundary, Figures};
+pub use put_times::PutDurations;
+pub use puts::Puts;
+pub use query::{Boundary, DiskUse, Figures, QueueUnit};
 pub use recovery::RecoveryReport;
 pub use thread::StoreThread;
 
@@ -95,6 +100,8 @@ pub struct MessageStore {
     recovered_end: i64,
     /// How many of the newest bytes are thought to be in memory.
     resident_bytes: i64,
+    put_times: PutTimes,
+    failed_puts: AtomicU64,
     damaged_reads: AtomicU64,
     unconsumed_removed: AtomicU64,
     is_disk_full: AtomicBool,
@@ -194,6 +201,8 @@ impl MessageStore {
             flushed: Default::default(),
             recovered_end: walked.end.cast_signed(),
             resident_bytes: i64::try_from(resident).unwrap_or(i64::MAX),
+            put_times: PutTimes::default(),
+            failed_puts: AtomicU64::new(0),
             damaged_reads: AtomicU64::new(0),
             unconsumed_removed: AtomicU64::new(0),
             is_disk_full: AtomicBool::new(false),
@@ -338,6 +347,7 @@ impl MessageStore {
             batch
                 .results
                 .extend(batch.entries.iter().map(|_| Err(error)));
+            self.count_failed(batch.entries.len());
             let end_offset = self.commit_log_max();
             return AppendOutcome {
                 appended: 0,
@@ -347,9 +357,22 @@ impl MessageStore {
         }
         let shows_at_once = self.options.flush == Flush::Async && !self.log.has_pool()
             || sabotage::is(Sabotage::ShownTooEarly);
-        let outcome = self.log.append(batch, shows_at_once, self.clock.now_ms());
+        let started_ms = self.clock.now_ms();
+        let outcome = self.log.append(batch, shows_at_once, started_ms);
         self.wake_after_append(outcome.is_low);
+        let took_ms = self.clock.now_ms().saturating_sub(started_ms);
+        if took_ms > 0 {
+            self.put_times.slow(took_ms, batch.calls());
+        }
+        if outcome.appended < batch.entries.len() {
+            self.count_failed(batch.entries.len() - outcome.appended);
+        }
         outcome
+    }
+
+    fn count_failed(&self, messages: usize) {
+        self.failed_puts
+            .fetch_add(messages as u64, Ordering::Relaxed);
     }
 
     /// The whole record at a commit-log offset, if there is one that consumers may see.

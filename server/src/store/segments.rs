@@ -8,7 +8,7 @@ use std::collections::VecDeque;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use parking_lot::RwLock;
 
@@ -24,6 +24,8 @@ pub(crate) struct SegmentFiles {
     slots: RwLock<VecDeque<Slot>>,
     /// What a created segment starts with.
     head: &'static [u8],
+    /// Reads come in no order.
+    is_random: AtomicBool,
 }
 
 struct Slot {
@@ -70,6 +72,7 @@ impl SegmentFiles {
             end: AtomicU64::new(0),
             slots: RwLock::default(),
             head: &[],
+            is_random: AtomicBool::new(false),
         }
     }
 
@@ -167,6 +170,7 @@ impl SegmentFiles {
             end: AtomicU64::new(end),
             slots: RwLock::new(slots),
             head: &[],
+            is_random: AtomicBool::new(false),
         })
     }
 
@@ -334,10 +338,20 @@ impl SegmentFiles {
         self.disk.modified_ms(&self.path(base))
     }
 
+    /// Says of all segments, also of those mapped later, whether reads come in no order.
+    pub(crate) fn expect_random(&self, is_random: bool) {
+        self.is_random.store(is_random, Ordering::Relaxed);
+        for slot in &*self.slots.read() {
+            if let Some(segment) = &slot.segment {
+                segment.expect_random(is_random);
+            }
+        }
+    }
+
     fn open(&self, base: u64, create: bool) -> io::Result<Box<dyn SegmentWriter>> {
         let end = self.end.load(Ordering::Acquire);
         let readable = if create { 0 } else { end.saturating_sub(base) };
-        self.disk.open_segment(
+        let writer = self.disk.open_segment(
             &self.path(base),
             OpenSegment {
                 len: self.len,
@@ -345,7 +359,11 @@ impl SegmentFiles {
                 readable,
                 head: self.head,
             },
-        )
+        )?;
+        if self.is_random.load(Ordering::Relaxed) {
+            writer.segment().expect_random(true);
+        }
+        Ok(writer)
     }
 }
 

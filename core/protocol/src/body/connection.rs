@@ -44,3 +44,28 @@ pub struct ProducerConnection {
     /// Members.
     pub connection_set: Vec<Connection>,
 }
+
+/// One connected producer, as GET_ALL_PRODUCER_INFO tells it.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, rename_all = "camelCase")]
+pub struct ProducerInfo {
+    /// Client id.
+    pub client_id: String,
+    /// Language.
+    pub language: String,
+    /// When it was last heard of, milliseconds since the epoch.
+    pub last_update_timestamp: i64,
+    /// `/host:port` of the client.
+    #[serde(rename = "remoteIP")]
+    pub remote_ip: String,
+    /// Version.
+    pub version: i32,
+}
+
+/// Answer of GET_ALL_PRODUCER_INFO.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, rename_all = "camelCase")]
+pub struct ProducerTable {
+    /// Members by group.
+    pub data: BTreeMap<String, Vec<ProducerInfo>>,
+}

@@ -15,12 +15,14 @@ pub mod consumer_status;
 pub mod consumption;
 pub mod filter;
 pub mod group;
+pub mod ha;
 pub mod heartbeat;
 pub mod lock;
 pub mod offset;
 pub mod queue;
 pub mod register;
 pub mod route;
+pub mod stats;
 pub mod topic;
 
 use serde::Serialize;

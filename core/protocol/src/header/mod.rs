@@ -20,6 +20,7 @@ pub mod reply;
 pub mod reset;
 pub mod route;
 pub mod send;
+pub mod stats;
 pub mod transaction;
 
 /// What a field can hold.

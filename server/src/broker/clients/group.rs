@@ -47,6 +47,10 @@ impl Group {
         self.0.read().subscriptions.get(topic).cloned()
     }
 
+    pub(super) fn has_subscriptions(&self) -> bool {
+        !self.0.read().subscriptions.is_empty()
+    }
+
     pub(super) fn message_model(&self) -> MessageModel {
         self.0.read().message_model
     }

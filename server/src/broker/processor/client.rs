@@ -4,7 +4,9 @@
 use std::sync::Arc;
 
 use kerolox_protocol::body;
-use kerolox_protocol::body::connection::{Connection, ConsumerConnection, ProducerConnection};
+use kerolox_protocol::body::connection::{
+    Connection, ConsumerConnection, ProducerConnection, ProducerInfo, ProducerTable,
+};
 use kerolox_protocol::body::heartbeat::{
     CheckClientRequest, ConsumeType, ConsumerData, HeartbeatData, MessageModel,
 };
@@ -20,6 +22,7 @@ use super::pull::property_filter;
 use crate::broker::Broker;
 use crate::broker::clients::{Beat, Change, Member};
 use crate::broker::filters::is_tag;
+use crate::broker::stats::Event;
 use crate::net::{Outcome, Request, Session};
 use crate::refusal::{Refusal, answer, success};
 
@@ -44,7 +47,11 @@ pub(crate) fn heart_beat(broker: &Broker, request: &Request<'_>) -> Outcome {
         };
         let mut resend = beat.fingerprint == 0;
         for data in &heartbeat.consumer_data_set {
-            if let Some(change) = register_consumer(broker, request, member(), data, beat) {
+            let change = register_consumer(broker, request, member(), data, beat);
+            broker
+                .stats
+                .registered(Event::ConsumerRegistered, took_ms(broker, request));
+            if let Some(change) = change {
                 resend |= change.resend;
                 if change.notify {
                     notify_group(broker, &data.group_name);
@@ -56,6 +63,9 @@ pub(crate) fn heart_beat(broker: &Broker, request: &Request<'_>) -> Outcome {
                 broker
                     .clients
                     .register_producer(&producer.group_name, member());
+                broker
+                    .stats
+                    .registered(Event::ProducerRegistered, took_ms(broker, request));
             }
         }
         Ok(success().with_header(&HeartbeatResponseHeader {
@@ -63,6 +73,11 @@ pub(crate) fn heart_beat(broker: &Broker, request: &Request<'_>) -> Outcome {
             is_sub_change: Some(resend),
         }))
     })
+}
+
+/// Milliseconds since the request came.
+fn took_ms(broker: &Broker, request: &Request<'_>) -> i64 {
+    broker.clock.now_ms().saturating_sub(request.now_ms)
 }
 
 /// `None`: the group is not let in, silently as the reference does.
@@ -234,6 +249,22 @@ pub(crate) fn get_producer_connection_list(broker: &Broker, request: &Request<'_
         let connection_set = connections(&members);
         Ok(success().with_body(body::encode(&ProducerConnection { connection_set })))
     })
+}
+
+/// GET_ALL_PRODUCER_INFO: the members of all producer groups.
+pub(crate) fn get_all_producer_info(broker: &Broker, _request: &Request<'_>) -> Outcome {
+    let info = |member: Member| ProducerInfo {
+        client_id: member.client_id,
+        language: member.language.name().to_owned(),
+        last_update_timestamp: member.last_seen_ms,
+        remote_ip: format!("/{}", member.session.peer_text()),
+        version: member.version,
+    };
+    let groups = broker.clients.all_producers().into_iter();
+    let data = groups
+        .map(|(group, members)| (group, members.into_iter().map(info).collect()))
+        .collect();
+    Outcome::Reply(success().with_body(body::encode(&ProducerTable { data })))
 }
 
 fn connections(members: &[Member]) -> Vec<Connection> {

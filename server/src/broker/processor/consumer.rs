@@ -5,9 +5,11 @@ use kerolox_protocol::ResponseCode;
 use kerolox_protocol::body;
 use kerolox_protocol::body::group::ConsumerList;
 use kerolox_protocol::body::lock::{LockBatchRequest, LockBatchResponse};
-use kerolox_protocol::body::topic::GroupList;
-use kerolox_protocol::header::admin::TopicRequestHeader;
+use kerolox_protocol::body::stats::QuerySubscriptionResponse;
+use kerolox_protocol::body::topic::{GroupList, TopicList};
+use kerolox_protocol::header::admin::{GroupRequestHeader, TopicRequestHeader};
 use kerolox_protocol::header::heartbeat::ConsumerGroupRequestHeader;
+use kerolox_protocol::header::stats::QuerySubscriptionByConsumerRequestHeader;
 
 use crate::broker::Broker;
 use crate::net::{Outcome, Request};
@@ -38,6 +40,33 @@ pub(crate) fn query_topic_consume_by_who(broker: &Broker, request: &Request<'_>)
         group_list.sort_unstable();
         group_list.dedup();
         Ok(success().with_body(body::encode(&GroupList { group_list })))
+    })
+}
+
+/// QUERY_TOPICS_BY_CONSUMER: topics that a group committed an offset of.
+pub(crate) fn query_topics_by_consumer(broker: &Broker, request: &Request<'_>) -> Outcome {
+    answer(|| {
+        let wanted: GroupRequestHeader<'_> = request.command.header()?;
+        let list = TopicList {
+            broker_addr: Some(broker.store_host.to_string()),
+            topic_list: broker.offsets.topics_of(wanted.group),
+        };
+        Ok(success().with_body(body::encode(&list)))
+    })
+}
+
+/// QUERY_SUBSCRIPTION_BY_CONSUMER: what a connected group wants of a topic.
+pub(crate) fn query_subscription_by_consumer(broker: &Broker, request: &Request<'_>) -> Outcome {
+    answer(|| {
+        let wanted: QuerySubscriptionByConsumerRequestHeader<'_> = request.command.header()?;
+        let topic = wanted.topic;
+        let found = topic.and_then(|topic| broker.clients.subscription(wanted.group, topic));
+        let answer = QuerySubscriptionResponse {
+            group: wanted.group.to_owned(),
+            subscription_data: found.map(|data| data.as_ref().clone()),
+            topic: topic.map(str::to_owned),
+        };
+        Ok(success().with_body(body::encode(&answer)))
     })
 }
 

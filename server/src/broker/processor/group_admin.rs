@@ -3,7 +3,9 @@
 
 use kerolox_protocol::ResponseCode;
 use kerolox_protocol::body;
-use kerolox_protocol::body::group::{SubscriptionGroupConfig, SubscriptionGroupTable};
+use kerolox_protocol::body::group::{
+    SubscriptionGroupConfig, SubscriptionGroupList, SubscriptionGroupTable,
+};
 use kerolox_protocol::header::admin::{
     DeleteSubscriptionGroupRequestHeader, GetAllSubscriptionGroupRequestHeader,
     GetAllSubscriptionGroupResponseHeader, GroupRequestHeader,
@@ -24,19 +26,57 @@ pub(crate) fn update_and_create_subscriptiongroup(
     request: &Request<'_>,
 ) -> Outcome {
     answer(|| {
-        let invalid = |remark| Refusal::new(ResponseCode::INVALID_PARAMETER, remark);
         let wanted: SubscriptionGroupConfig = body::decode(&request.command.body)?;
-        let group = &wanted.group_name;
-        name::check_group_on_broker(group)
-            .map_err(|error| invalid(format!("group '{group}': {error}")))?;
-        let queues = wanted.retry_queue_nums;
-        if !(0..=MAX_RETRY_QUEUES).contains(&queues) {
-            let remark = format!("retryQueueNums is {queues}, allowed: 0 to {MAX_RETRY_QUEUES}");
-            return Err(invalid(remark));
-        }
-        broker.groups.update(wanted, request.now_ms);
+        let config = checked(broker, wanted)?;
+        broker.groups.update([config], request.now_ms);
         Ok(success())
     })
+}
+
+/// UPDATE_AND_CREATE_SUBSCRIPTIONGROUP_LIST: one bad group refuses all.
+pub(crate) fn update_and_create_subscriptiongroup_list(
+    broker: &Broker,
+    request: &Request<'_>,
+) -> Outcome {
+    answer(|| {
+        let wanted: SubscriptionGroupList = body::decode(&request.command.body)?;
+        let configs = wanted.group_config_list.into_iter();
+        let configs = configs
+            .map(|config| checked(broker, config))
+            .collect::<Result<Vec<_>, _>>()?;
+        if !configs.is_empty() {
+            broker.groups.update(configs, request.now_ms);
+        }
+        Ok(success())
+    })
+}
+
+/// The settings with the group's attributes, if everything about them is allowed.
+fn checked(
+    broker: &Broker,
+    mut config: SubscriptionGroupConfig,
+) -> Result<SubscriptionGroupConfig, Refusal> {
+    let invalid = |remark| Refusal::new(ResponseCode::INVALID_PARAMETER, remark);
+    let group = &config.group_name;
+    name::check_group_on_broker(group)
+        .map_err(|error| invalid(format!("group '{group}': {error}")))?;
+    let queues = config.retry_queue_nums;
+    if !(0..=MAX_RETRY_QUEUES).contains(&queues) {
+        let remark = format!(
+            "retryQueueNums of group '{group}' is {queues}, allowed: 0 to {MAX_RETRY_QUEUES}"
+        );
+        return Err(invalid(remark));
+    }
+    // A request names changes of attributes, and the reference knows none of groups.
+    if let Some(attribute) = config.attributes.keys().next() {
+        let remark =
+            format!("attribute '{attribute}' of group '{group}' is unknown, allowed: none");
+        return Err(Refusal::new(ResponseCode::SYSTEM_ERROR, remark));
+    }
+    if let Some(present) = broker.groups.get(group) {
+        config.attributes.clone_from(&present.attributes);
+    }
+    Ok(config)
 }
 
 /// DELETE_SUBSCRIPTIONGROUP.
@@ -47,6 +87,7 @@ pub(crate) fn delete_subscriptiongroup(broker: &Broker, request: &Request<'_>) -
         if unwanted.clean_offset == Some(true) {
             broker.offsets.remove_group(unwanted.group_name);
         }
+        broker.stats.forget_group(unwanted.group_name);
         Ok(success())
     })
 }

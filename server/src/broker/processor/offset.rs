@@ -65,6 +65,7 @@ pub(crate) fn update_consumer_offset(broker: &Broker, request: &Request<'_>) -> 
     answer(|| {
         let commit: UpdateConsumerOffsetRequestHeader<'_> = request.command.header()?;
         let (group, topic) = (commit.consumer_group, commit.topic);
+        // Unlike a pull or a heartbeat this makes no group.
         if broker.groups.get(group).is_none() {
             let remark = format!("consumer group '{group}' does not exist");
             return Err(Refusal::new(
@@ -176,7 +177,7 @@ pub(crate) fn get_topic_stats_info(broker: &Broker, request: &Request<'_>) -> Ou
         }
         Ok(success().with_body(body::encode(&TopicStatsTable {
             offset_table,
-            topic_put_tps: 0.0,
+            topic_put_tps: broker.stats.topic_put_tps(&broker.store, topic),
         })))
     })
 }

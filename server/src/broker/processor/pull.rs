@@ -23,6 +23,7 @@ pub(super) use checks::property_filter;
 use checks::{Checked, check};
 use filter::PullFilter;
 
+use crate::broker::stats::Get;
 use crate::net::{Replies, Request, Session};
 use crate::store::{GetResult, GetStatus, QueueHandle};
 
@@ -31,6 +32,8 @@ use crate::store::{GetResult, GetStatus, QueueHandle};
 pub(in crate::broker) struct HeldPull {
     pub(in crate::broker) session: Arc<Session>,
     pub(in crate::broker) queue: Arc<QueueHandle>,
+    /// Who pulls.
+    pub(in crate::broker) group: Arc<SubscriptionGroupConfig>,
     /// When it is answered at the latest, milliseconds since the epoch.
     pub(in crate::broker) deadline_ms: i64,
     serialize_type: SerializeType,
@@ -43,7 +46,6 @@ pub(in crate::broker) struct HeldPull {
     max_bytes: usize,
     filter: PullFilter,
     topic_sys_flag: i32,
-    group: Arc<SubscriptionGroupConfig>,
 }
 
 /// Answers a pull or parks it.
@@ -95,6 +97,7 @@ pub(in crate::broker) fn handle(broker: &Broker, request: &Request<'_>, replies:
     let pull = HeldPull {
         session: Arc::clone(request.session),
         queue,
+        group,
         deadline_ms: request.now_ms + hold_ms(broker, header.suspend_timeout_millis),
         serialize_type: request.command.serialize_type,
         opaque: request.command.opaque,
@@ -110,7 +113,6 @@ pub(in crate::broker) fn handle(broker: &Broker, request: &Request<'_>, replies:
         ),
         filter,
         topic_sys_flag,
-        group,
     };
     let result = pull.read(broker);
     if may_wait && pull.can_wait(&result) {
@@ -150,7 +152,8 @@ impl HeldPull {
             let (min, max) = (self.queue.min_offset(), self.queue.max_offset());
             return GetResult::empty(GetStatus::OffsetReset, offset, min, max);
         }
-        self.filter.with(broker, group, topic, |filter| {
+        let started_ms = broker.clock.now_ms();
+        let result = self.filter.with(broker, group, topic, |filter| {
             broker.store.get_filtered(
                 &self.queue,
                 self.scanned,
@@ -158,7 +161,19 @@ impl HeldPull {
                 self.max_bytes,
                 filter,
             )
-        })
+        });
+        let took_ms = broker.clock.now_ms().saturating_sub(started_ms);
+        let get = Get {
+            messages: result.count as u64,
+            bytes: result.bytes as u64,
+            ms: u64::try_from(took_ms).unwrap_or(0),
+            next_offset: result.next_offset,
+        };
+        let (queue, group) = (&self.queue, &self.group.group_name);
+        broker
+            .stats
+            .got(group, queue.topic(), queue.queue_id(), get);
+        result
     }
 
     /// Whether there is simply nothing yet.

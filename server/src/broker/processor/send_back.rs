@@ -177,6 +177,8 @@ fn send_back(
         .filter(|_| request.command.version >= version::V3_4_9)
         .unwrap_or(config.retry_max_times);
     let mut properties = message.message.properties.clone();
+    let origin = properties.get(property::RETRY_TOPIC);
+    let origin = origin.unwrap_or(&message.message.topic).to_owned();
     if properties.get(property::RETRY_TOPIC).is_none() {
         properties.set(property::RETRY_TOPIC, message.message.topic.clone());
     }
@@ -213,8 +215,9 @@ fn send_back(
     }
     .to(topic, queue_id)
     .delayed(broker, request.now_ms)?;
-    let stored = broker.put(&draft);
-    stored
-        .map(|stored| Some(stored.end_offset))
-        .map_err(|error| not_stored(broker, &error))
+    let stored = broker
+        .put(&draft)
+        .map_err(|error| not_stored(broker, &error))?;
+    broker.stats.sent_back(group, &origin);
+    Ok(Some(stored.end_offset))
 }

@@ -146,6 +146,7 @@ fn delete_one(broker: &Broker, topic: &str, now_ms: i64) -> Result<(), Refusal> 
     broker.topics.remove(topic, now_ms);
     broker.offsets.remove_topic(topic);
     broker.timer.forget_topic(topic);
+    broker.stats.forget_topic(&broker.store, topic);
     let flushed = broker.store.delete_topic(topic).map_err(|error| {
         let remark = format!("the queues of topic '{topic}' could not be deleted: {error}");
         Refusal::new(ResponseCode::SYSTEM_ERROR, remark)

@@ -33,6 +33,8 @@ pub(super) fn topics(config: &BrokerConfig) -> Vec<TopicConfig> {
         ),
         TopicConfig::new(name::HALF_TOPIC, 1, READ_WRITE),
         TopicConfig::new(name::OP_HALF_TOPIC, 1, READ_WRITE),
+        TopicConfig::new(name::ROCKSDB_HALF_TOPIC, 1, READ_WRITE),
+        TopicConfig::new(name::ROCKSDB_OP_HALF_TOPIC, 1, READ_WRITE),
         TopicConfig::new(name::TIMER_TOPIC, 1, READ_WRITE),
     ];
     if config.auto_create_topic_enable {

@@ -226,6 +226,11 @@ impl CommitLog {
             }
             Ok(())
         });
+        if copied.is_ok() {
+            let (messages, bytes) = (group.len() as u64, position - start);
+            self.puts.add(messages, bytes);
+            queue.puts.add(messages, bytes);
+        }
         copied.map_err(|error| {
             if !sabotage::is(Sabotage::FailedWriteForgotten) {
                 self.poison(&error);

@@ -319,6 +319,17 @@ impl AppendBatch {
         self.arena.len()
     }
 
+    /// Sends that the entries came with: a group counts as one.
+    pub(crate) fn calls(&self) -> u64 {
+        let mut calls = 0;
+        let mut at = 0;
+        while let Some(entry) = self.entries.get(at) {
+            calls += 1;
+            at += entry.group_len.max(1);
+        }
+        calls
+    }
+
     /// Number of entries.
     pub fn len(&self) -> usize {
         self.entries.len()

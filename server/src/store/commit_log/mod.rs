@@ -21,6 +21,7 @@ use kerolox_protocol::message::record;
 use parking_lot::Mutex;
 
 use super::AppendError;
+use super::puts::PutCounters;
 use super::sabotage::{self, Sabotage};
 use super::segments::SegmentFiles;
 
@@ -44,6 +45,8 @@ pub(crate) struct CommitLog {
     pub(crate) appends_crc: bool,
     /// Whether messages are acknowledged once they are on disk.
     pub(crate) is_synchronous: bool,
+    /// What was appended since the start; written under the append lock.
+    pub(crate) puts: PutCounters,
     /// Offset after the last record.
     written: AtomicU64,
     /// Everything before is on disk.
@@ -104,6 +107,7 @@ impl CommitLog {
             pool,
             appends_crc: false,
             is_synchronous: false,
+            puts: PutCounters::default(),
             written: AtomicU64::new(end),
             flushed: AtomicU64::new(flushed.min(end)),
             committed_timestamp: AtomicI64::new(0),
@@ -160,6 +164,11 @@ impl CommitLog {
     /// Offset of the first record that still exists.
     pub(crate) fn min(&self) -> u64 {
         self.files.first().unwrap_or(0)
+    }
+
+    /// Buffers of the pool that are free; `None` without one.
+    pub(crate) fn free_buffers(&self) -> Option<usize> {
+        self.pool.as_ref().map(TransientPool::free)
     }
 
     pub(crate) fn is_poisoned(&self) -> bool {

@@ -91,6 +91,11 @@ impl TransientPool {
         self.committed.store(offset, Ordering::Release);
     }
 
+    /// Buffers that can still be taken.
+    pub(super) fn free(&self) -> usize {
+        self.size.saturating_sub(self.targets.lock().len())
+    }
+
     /// Why no further buffer can be taken, if so.
     pub(super) fn refusal(&self) -> Option<AppendError> {
         let is_empty = self.targets.lock().len() >= self.size;

@@ -20,6 +20,7 @@ use parking_lot::Mutex;
 
 use super::disk::Segment;
 use super::message_filter::StoredBits;
+use super::puts::{PutCounters, Puts};
 use super::sabotage::{self, Sabotage};
 use super::segments::SegmentFiles;
 
@@ -42,6 +43,8 @@ pub struct QueueHandle {
     min: AtomicI64,
     /// Queue offset after the last visible message.
     visible: AtomicI64,
+    /// What was appended since the start; written under the writer's lock.
+    pub(crate) puts: PutCounters,
     is_watched: AtomicBool,
     is_deleted: AtomicBool,
     /// Itself, to be listed when it maps files.
@@ -81,6 +84,7 @@ impl QueueHandle {
             ext,
             min: AtomicI64::new(0),
             visible: AtomicI64::new(0),
+            puts: PutCounters::default(),
             is_watched: AtomicBool::new(false),
             is_deleted: AtomicBool::new(false),
             this: Weak::clone(this),
@@ -113,6 +117,11 @@ impl QueueHandle {
     /// Queue offset after the last message that consumers may see.
     pub fn max_offset(&self) -> i64 {
         self.visible.load(Ordering::Acquire)
+    }
+
+    /// What was appended since the start.
+    pub fn puts(&self) -> Puts {
+        self.puts.read()
     }
 
     /// Notes that somebody waits for messages of this queue, and returns the maximum offset read after that.

@@ -150,6 +150,18 @@ impl QueueTable {
             .count()
     }
 
+    /// Shows every topic with its queues.
+    pub(crate) fn each_topic(&self, look: &mut dyn FnMut(&str, &[Arc<QueueHandle>])) {
+        for (topic, queues) in &*self.topics.read() {
+            look(topic, queues);
+        }
+    }
+
+    /// The queues of a topic.
+    pub(crate) fn of_topic(&self, topic: &str) -> Vec<Arc<QueueHandle>> {
+        self.topics.read().get(topic).cloned().unwrap_or_default()
+    }
+
     /// Topics and their queue ids, sorted.
     pub(crate) fn names(&self) -> Vec<(String, Vec<i32>)> {
         let topics = self.topics.read();

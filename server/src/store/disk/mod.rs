@@ -172,6 +172,8 @@ pub trait Segment: Send + Sync {
     fn prefault(&self, from: u64, to: u64, is_small: bool);
     /// Begins to write `from .. to` to disk. Only advice: it does not fail, and nothing is known to be there after it.
     fn begin_writing(&self, from: u64, to: u64);
+    /// Says whether reads come in no order; advice that need not be followed.
+    fn expect_random(&self, _is_random: bool) {}
     /// Whether the segment has no bytes at all.
     fn is_empty(&self) -> bool {
         self.len() == 0

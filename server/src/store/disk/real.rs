@@ -297,6 +297,10 @@ impl Segment for MappedFile {
     fn begin_writing(&self, from: u64, to: u64) {
         Self::begin_writing(self, from, to);
     }
+
+    fn expect_random(&self, is_random: bool) {
+        Self::expect_random(self, is_random);
+    }
 }
 
 struct RealWriter {

@@ -34,6 +34,7 @@ public final class Interop {
         Pulls.addTo(behaviours);
         Pushes.addTo(behaviours);
         Admins.addTo(behaviours);
+        Figures.addTo(behaviours);
         Queries.addTo(behaviours);
         Filters.addTo(behaviours);
         Groups.addTo(behaviours);
@@ -108,7 +109,7 @@ public final class Interop {
         return ok;
     }
 
-    private static String escape(String text) {
+    static String escape(String text) {
         StringBuilder out = new StringBuilder();
         for (char c : text.toCharArray()) {
             if (c == '"' || c == '\\') {

@@ -1,0 +1,81 @@
+// SPDX-License-Identifier: Apache-2.0
+//! Counters of what happens seldom, by kind and key.
+
+use std::collections::{BTreeMap, HashMap};
+
+use parking_lot::Mutex;
+
+use super::series::{Count, Due, Series, Windows};
+
+/// A kind of event with the reference's name.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(in crate::broker) enum Event {
+    /// A message that a group sent back; `topic@group`.
+    SentBack,
+    /// A heartbeat of a consumer group, milliseconds that it took; the cluster.
+    ConsumerRegistered,
+    /// A heartbeat of a producer group, milliseconds that it took; the cluster.
+    ProducerRegistered,
+}
+
+impl Event {
+    const ALL: [Self; 3] = [
+        Self::SentBack,
+        Self::ConsumerRegistered,
+        Self::ProducerRegistered,
+    ];
+
+    const fn name(self) -> &'static str {
+        match self {
+            Self::SentBack => "SNDBCK_PUT_NUMS",
+            Self::ConsumerRegistered => "CONSUMER_REGISTER_TIME",
+            Self::ProducerRegistered => "PRODUCER_REGISTER_TIME",
+        }
+    }
+}
+
+#[derive(Debug, Default)]
+struct Entry {
+    count: Count,
+    series: Series,
+}
+
+/// The counters.
+#[derive(Debug, Default)]
+pub(super) struct Events(Mutex<BTreeMap<Event, HashMap<String, Entry>>>);
+
+impl Events {
+    pub(super) fn add(&self, event: Event, key: &str, value: u64) {
+        let mut events = self.0.lock();
+        let keys = events.entry(event).or_default();
+        let entry = match keys.get_mut(key) {
+            Some(entry) => entry,
+            None => keys.entry(key.to_owned()).or_default(),
+        };
+        entry.count.value += value;
+        entry.count.times += 1;
+    }
+
+    pub(super) fn sample(&self, due: Due) {
+        let mut events = self.0.lock();
+        for entry in events.values_mut().flat_map(HashMap::values_mut) {
+            entry.series.sample(entry.count, due);
+        }
+    }
+
+    pub(super) fn windows(&self, name: &str, key: &str) -> Option<Windows> {
+        let event = Event::ALL.into_iter().find(|event| event.name() == name)?;
+        let events = self.0.lock();
+        events
+            .get(&event)?
+            .get(key)
+            .map(|entry| entry.series.windows())
+    }
+
+    /// A topic or a group is gone, and with it the keys that it `is_part` of.
+    pub(super) fn forget(&self, is_part: impl Fn(&str) -> bool) {
+        if let Some(keys) = self.0.lock().get_mut(&Event::SentBack) {
+            keys.retain(|key, _| !is_part(key));
+        }
+    }
+}
