@@ -9,12 +9,14 @@
 mod dialect;
 mod lenient;
 
+pub mod assignment;
 pub mod cluster;
 pub mod connection;
 pub mod group;
 pub mod heartbeat;
 pub mod lock;
 pub mod offset;
+pub mod pop;
 pub mod queue;
 pub mod register;
 pub mod route;

@@ -12,6 +12,7 @@ use crate::ext::ExtFields;
 pub mod admin;
 pub mod heartbeat;
 pub mod offset;
+pub mod pop;
 pub mod pull;
 pub mod query;
 pub mod route;
