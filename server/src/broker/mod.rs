@@ -12,6 +12,7 @@ mod dispatch;
 mod draft;
 mod flush_wait;
 mod long_poll;
+mod pop;
 mod processor;
 mod rates;
 mod schedule;
@@ -22,6 +23,7 @@ pub mod groups;
 pub mod locks;
 pub mod offsets;
 pub mod registration;
+pub mod routes;
 pub mod topics;
 
 use std::net::SocketAddr;
@@ -41,8 +43,10 @@ use groups::GroupTable;
 use locks::QueueLocks;
 use long_poll::LongPoll;
 use offsets::ConsumerOffsets;
+use pop::Pop;
 use processor::send::SendBatch;
 use rates::Rates;
+use routes::TopicRoutes;
 use schedule::DelaySchedule;
 use topics::TopicTable;
 use unique_ids::UniqueIds;
@@ -77,6 +81,8 @@ pub struct Broker {
     pub(crate) clients: ClientTable,
     pub(crate) locks: QueueLocks,
     pub(crate) rates: Rates,
+    routes: TopicRoutes,
+    pop: Pop,
     long_poll: LongPoll,
     flush_waiters: FlushWaiters,
     schedule: DelaySchedule,
@@ -116,6 +122,7 @@ impl Broker {
             .map_err(|e| state(&directory.join("subscriptionGroup.json"), e))?;
         let offsets = ConsumerOffsets::open(&config, &directory, Arc::clone(&disk), now_ms)
             .map_err(|e| state(&directory.join("consumerOffset.json"), e))?;
+        let pop = Pop::open(&config, &directory, &disk, now_ms);
         let schedule = DelaySchedule::open(&config, &directory, disk, now_ms);
         topics.adopt(&store.topics(), now_ms);
         let broker = Self {
@@ -129,6 +136,8 @@ impl Broker {
             clients: ClientTable::new(&config),
             locks: QueueLocks::new(),
             rates: Rates::new(now_ms),
+            routes: TopicRoutes::default(),
+            pop,
             long_poll: LongPoll::default(),
             flush_waiters: FlushWaiters::default(),
             schedule,
@@ -156,24 +165,53 @@ impl Broker {
         &self.topics
     }
 
+    /// Where queues of topics are, for the task that asks name servers.
+    pub fn routes(&self) -> &TopicRoutes {
+        &self.routes
+    }
+
     /// Address that clients use.
     pub fn store_host(&self) -> SocketAddr {
         self.store_host
     }
 
-    /// Does what is due: held pulls and flush waits that time out, delayed messages, expiry of clients, persistence.
+    /// Does what is due: held pulls, pops and flush waits that time out, delayed messages, popped messages that were not
+    /// acknowledged, expiry of clients, persistence.
     ///
     /// Call it about every 100 ms; that is the precision of time-outs.
     pub fn tick(&self, now_ms: i64) {
         self.flush_waiters.expire(self, now_ms);
         self.long_poll.expire(self, now_ms);
         self.schedule.tick(self, now_ms);
+        self.pop.tick(self, now_ms);
         for session in self.clients.expire(now_ms) {
             session.close();
         }
         self.locks.expire(now_ms);
         self.rates.sample(&self.store, now_ms);
-        self.offsets.persist_if_due(now_ms);
+        if self.offsets.is_due(now_ms) {
+            self.persist_offsets(now_ms);
+        }
+    }
+
+    /// Writes the consumer offsets. Some rest on messages that the broker stored itself, as pops on their check points:
+    /// these go to disk first, so that no offset is safer than what it rests on.
+    fn persist_offsets(&self, now_ms: i64) {
+        self.offsets.persist(now_ms, |rests_on| {
+            if rests_on <= self.store.flushed_offset() {
+                return true;
+            }
+            match self.store.flush_pass() {
+                Ok(report) => {
+                    self.flushed(&report);
+                    true
+                }
+                Err(error) => {
+                    tracing::error!(%error, "consumer offsets are not written, what they rest on is not on disk");
+                    false
+                }
+            }
+        });
     }
 
     /// The store flushed: completes the sends that waited and wakes the pulls that can be answered now.
@@ -193,6 +231,7 @@ impl Broker {
     pub(crate) fn arrived(&self, queue: &Arc<QueueHandle>) {
         if queue.is_watched() {
             self.long_poll.arrived(self, queue);
+            self.pop.arrived(self, queue);
         }
     }
 
@@ -201,8 +240,9 @@ impl Broker {
         let now_ms = self.clock.now_ms();
         self.topics.persist(now_ms);
         self.groups.persist(now_ms);
-        self.offsets.persist(now_ms);
+        self.persist_offsets(now_ms);
         self.schedule.persist(self, now_ms);
+        self.pop.persist(self, now_ms);
     }
 }
 

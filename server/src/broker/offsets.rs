@@ -8,6 +8,7 @@ use std::io;
 use std::net::SocketAddr;
 use std::path::Path;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicI64, Ordering};
 
 use kerolox_protocol::body::offset::ConsumerOffsetTable;
 use kerolox_protocol::body::topic::DataVersion;
@@ -23,6 +24,8 @@ type Queues = BTreeMap<i32, i64>;
 #[derive(Debug)]
 pub struct ConsumerOffsets {
     state: Mutex<State>,
+    /// End of the commit log that offsets rest on.
+    rests_on: AtomicI64,
     version_step: i64,
     interval_ms: i64,
     file: TableFile,
@@ -64,6 +67,7 @@ impl ConsumerOffsets {
         }
         Ok(Self {
             state: Mutex::new(state),
+            rests_on: AtomicI64::new(0),
             version_step: config.consumer_offset_update_version_step.max(1),
             interval_ms: config.flush_consumer_offset_interval.max(1),
             file,
@@ -146,32 +150,37 @@ impl ConsumerOffsets {
         having.map(|(group, _)| group.clone()).collect()
     }
 
-    /// Writes the file if offsets moved and the last time was long enough ago.
-    pub fn persist_if_due(&self, now_ms: i64) {
-        let mut state = self.state.lock();
-        let due = state.dirty && now_ms.saturating_sub(state.persisted_ms) >= self.interval_ms;
-        if due {
-            state.persisted_ms = now_ms;
-        }
-        drop(state);
-        if due {
-            self.persist(now_ms);
-        }
+    /// The next commit rests on a message that ends there in the commit log: it is not written to disk before that.
+    pub fn rest_on(&self, end_offset: i64) {
+        self.rests_on.fetch_max(end_offset, Ordering::SeqCst);
     }
 
-    /// Writes the file.
-    pub fn persist(&self, now_ms: i64) {
+    /// Whether offsets moved and the last write was long enough ago.
+    pub fn is_due(&self, now_ms: i64) -> bool {
+        let state = self.state.lock();
+        state.dirty && now_ms.saturating_sub(state.persisted_ms) >= self.interval_ms
+    }
+
+    /// Writes the file once `is_safe` says that the commit log is on disk as far as the offsets rest on it.
+    pub fn persist(&self, now_ms: i64, is_safe: impl FnOnce(i64) -> bool) {
         let mut state = self.state.lock();
         state.dirty = false;
+        state.persisted_ms = now_ms;
         if state.commits >= self.version_step {
             state.commits = 0;
             state.version.next(now_ms);
         }
         drop(state);
-        if let Err(error) = self.file.save(|| self.snapshot()) {
-            tracing::error!(%error, "consumerOffset.json could not be written");
-            self.state.lock().dirty = true;
+        let snapshot = self.snapshot();
+        // After the snapshot: whoever commits says first what that rests on.
+        let rests_on = self.rests_on.load(Ordering::SeqCst);
+        let written = is_safe(rests_on).then(|| self.file.save(|| snapshot));
+        match written {
+            Some(Ok(())) => return,
+            Some(Err(error)) => tracing::error!(%error, "consumerOffset.json could not be written"),
+            None => {}
         }
+        self.state.lock().dirty = true;
     }
 
     /// The whole table as it goes to disk.
@@ -208,9 +217,8 @@ mod tests {
         offsets.commit(client, "g", "t", 0, 7);
         offsets.commit(client, "g", "t", 1, 3);
         offsets.commit(client, "h", "t", 1, 4);
-        offsets.persist_if_due(4_999);
-        assert!(open().query("g", "t", 0).is_none(), "written too early");
-        offsets.persist_if_due(5_000);
+        assert!(!offsets.is_due(4_999) && offsets.is_due(5_000));
+        offsets.persist(5_000, |_| true);
 
         let offsets = open();
         assert_eq!(offsets.query("g", "t", 0), Some(7));
@@ -226,7 +234,13 @@ mod tests {
             (None, vec!["h".to_owned()])
         );
         offsets.remove_topic("t");
-        offsets.persist(6_000);
+        offsets.rest_on(7);
+        offsets.persist(6_000, |rests_on| rests_on < 7);
+        assert!(
+            !open().snapshot().offset_table.is_empty(),
+            "written too early"
+        );
+        offsets.persist(6_000, |rests_on| rests_on == 7);
         assert_eq!(open().snapshot().offset_table.len(), 0);
     }
 }

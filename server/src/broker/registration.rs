@@ -2,11 +2,13 @@
 //! Keeps name servers informed: registration at start, periodically, after every change of topics, and farewell.
 //!
 //! One tokio task a name server holds its connection open and registers; one more turns changes of topics into
-//! increments for all of them and then answers whoever waited for that. A name server that does not answer holds up
+//! increments for all of them and then answers whoever waited for that. A third asks for the routes that the broker wants
+//! to know. A name server that does not answer holds up
 //! nobody: it is tried again after a pause and gets everything then. Facts: server.md 3.
 
 mod bodies;
 mod peer;
+mod routes;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -39,7 +41,7 @@ impl Registrar {
         let (stop, stopped) = watch::channel(false);
         let mut tasks = Vec::new();
         let mut jobs = Vec::new();
-        for address in name_servers {
+        for address in name_servers.clone() {
             let (sender, receiver) = mpsc::channel(BACKLOG);
             let needs_full = Arc::new(AtomicBool::new(true));
             let peer = Peer::new(address, Arc::clone(broker), Arc::clone(&needs_full));
@@ -60,6 +62,17 @@ impl Registrar {
                 Arc::clone(broker),
                 jobs,
                 changed,
+                stopped.clone(),
+            )));
+            let wanted = Arc::new(Notify::new());
+            let wake = Arc::clone(&wanted);
+            broker
+                .routes()
+                .listen(Some(Box::new(move || wake.notify_one())));
+            tasks.push(tokio::spawn(routes::follow(
+                Arc::clone(broker),
+                name_servers,
+                wanted,
                 stopped,
             )));
         }
@@ -79,6 +92,7 @@ impl Registrar {
             }
         }
         self.broker.topics().changes().listen(None);
+        self.broker.routes().listen(None);
     }
 }
 

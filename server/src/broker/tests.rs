@@ -16,6 +16,7 @@ use crate::net::{Replies, Service, Session, SessionId};
 use crate::store::clock::ManualClock;
 use crate::store::disk::{Fault, FaultKind, SimDisk};
 
+mod pop;
 mod query;
 
 struct Rig {

@@ -9,6 +9,7 @@ pub(super) mod client;
 pub(super) mod consumer;
 pub(super) mod group_admin;
 pub(super) mod offset;
+pub(super) mod pop;
 pub(super) mod pull;
 pub(super) mod query;
 pub(super) mod send;
