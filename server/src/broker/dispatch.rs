@@ -11,8 +11,8 @@ use kerolox_protocol::{Command, RequestCode, ResponseCode};
 
 use super::Broker;
 use super::processor::{
-    broker_info, client, consumer, group_admin, offset, pop, pull, query, send, send_back,
-    topic_admin,
+    broker_info, client, consumer, group_admin, offset, pop, pull, query, recall, send, send_back,
+    timer_admin, topic_admin,
 };
 use crate::net::{Outcome, Replies, Request, Service, Session};
 
@@ -72,6 +72,9 @@ impl Service for Broker {
 fn dispatch(broker: &Broker, code: RequestCode, request: &Request<'_>) -> Outcome {
     match code {
         RequestCode::CONSUMER_SEND_MSG_BACK => send_back::consumer_send_msg_back(broker, request),
+        RequestCode::RECALL_MESSAGE => recall::recall_message(broker, request),
+        RequestCode::GET_TIMER_CHECK_POINT => timer_admin::get_timer_check_point(broker, request),
+        RequestCode::GET_TIMER_METRICS => timer_admin::get_timer_metrics(broker, request),
 
         RequestCode::HEART_BEAT => client::heart_beat(broker, request),
         RequestCode::UNREGISTER_CLIENT => client::unregister_client(broker, request),

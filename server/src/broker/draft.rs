@@ -8,10 +8,13 @@ use std::net::SocketAddr;
 
 use bytes::Bytes;
 use kerolox_protocol::message::properties::Properties;
+use kerolox_protocol::message::recall_handle::RecallHandle;
 use kerolox_protocol::message::record::RecordFields;
-use kerolox_protocol::message::{MessageExt, name, property, tags};
+use kerolox_protocol::message::{MessageExt, name, property, sys_flag, tags};
 
 use super::Broker;
+use super::timer::TIMER_PROPERTIES;
+use crate::refusal::Refusal;
 use crate::store::{AppendBatch, AppendError, StoreError};
 
 /// A message on its way to the store.
@@ -91,25 +94,59 @@ impl Draft {
         self
     }
 
-    /// Parks the message in the schedule topic if it carries a delay level.
-    pub(in crate::broker) fn delayed(mut self, broker: &Broker) -> Self {
+    /// Parks the message in the schedule topic if it carries a delay level, else in the timer topic if it names an instant
+    /// that is not over. Half messages and rollbacks stay as they are. Source: server.md 13.
+    ///
+    /// # Errors
+    /// The answer to the send: what the timer property asks for can not be done.
+    pub(in crate::broker) fn delayed(
+        mut self,
+        broker: &Broker,
+        now_ms: i64,
+    ) -> Result<Self, Refusal> {
+        if !sys_flag::is_queued(self.sys_flag) {
+            return Ok(self);
+        }
         let level = self
             .properties
             .get(property::DELAY)
             .and_then(|level| level.parse().ok());
-        let Some(level) = level.filter(|level: &i32| *level > 0) else {
-            return self;
-        };
-        let level = level.min(broker.schedule.max_level());
-        for timer in [
-            property::TIMER_DELAY_SEC,
-            property::TIMER_DELAY_MS,
-            property::TIMER_DELIVER_MS,
-        ] {
-            self.properties.remove(timer);
+        if let Some(level) = level.filter(|level: &i32| *level > 0) {
+            let level = level.min(broker.schedule.max_level());
+            for timer in TIMER_PROPERTIES {
+                self.properties.remove(timer);
+            }
+            self.delay_ms = Some(broker.schedule.delay_ms(level));
+            return Ok(self.parked(name::SCHEDULE_TOPIC, level - 1));
         }
-        self.delay_ms = Some(broker.schedule.delay_ms(level));
-        self.parked(name::SCHEDULE_TOPIC, level - 1)
+        // What comes from the wheel has its instant behind it, or is on its way to it.
+        if self.topic == name::TIMER_TOPIC || self.properties.get(property::TIMER_OUT_MS).is_some()
+        {
+            return Ok(self);
+        }
+        let Some(slot_ms) = broker.timer.slot_for(&self.properties, now_ms)? else {
+            return Ok(self);
+        };
+        self.properties
+            .set(property::TIMER_OUT_MS, slot_ms.to_string());
+        Ok(self.parked(name::TIMER_TOPIC, 0))
+    }
+
+    /// What its sender needs to take the message back, if it waits in the timer topic; not for retries. Source: wire.md 5.12.
+    pub(in crate::broker) fn recall_handle(&self, broker: &Broker) -> Option<String> {
+        if self.topic != name::TIMER_TOPIC {
+            return None;
+        }
+        let topic = self.properties.get(property::REAL_TOPIC)?;
+        let slot_ms: i64 = self.properties.get(property::TIMER_OUT_MS)?.parse().ok()?;
+        let handle = RecallHandle {
+            topic,
+            broker_name: &broker.config.broker_name,
+            // Within the slot: it is rounded down to it again.
+            deliver_ms: slot_ms.saturating_add(1),
+            unique_id: self.properties.get(property::UNIQ_KEY)?,
+        };
+        (!name::is_retry_topic(topic)).then(|| handle.encode())
     }
 
     /// Puts the message into `records` and returns its number there.

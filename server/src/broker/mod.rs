@@ -16,6 +16,7 @@ mod pop;
 mod processor;
 mod rates;
 mod schedule;
+mod timer;
 mod unique_ids;
 
 pub mod clients;
@@ -35,6 +36,7 @@ use parking_lot::Mutex;
 use crate::config::BrokerConfig;
 use crate::store::clock::Clock;
 use crate::store::disk::Disk;
+use crate::store::timer::SECONDS_A_WEEK;
 use crate::store::{FlushReport, MessageStore, QueueHandle, RecoveryReport, StoreError};
 
 use clients::ClientTable;
@@ -48,6 +50,7 @@ use processor::send::SendBatch;
 use rates::Rates;
 use routes::TopicRoutes;
 use schedule::DelaySchedule;
+use timer::TimerService;
 use topics::TopicTable;
 use unique_ids::UniqueIds;
 
@@ -86,6 +89,7 @@ pub struct Broker {
     long_poll: LongPoll,
     flush_waiters: FlushWaiters,
     schedule: DelaySchedule,
+    timer: TimerService,
     unique_ids: UniqueIds,
     /// Properties that the broker adds to every message, as text.
     stamp: String,
@@ -105,6 +109,18 @@ impl Broker {
         disk: Arc<dyn Disk>,
         clock: Arc<dyn Clock>,
     ) -> Result<(Arc<Self>, RecoveryReport), OpenError> {
+        Self::open_with_wheel(config, store_host, disk, clock, SECONDS_A_WEEK)
+    }
+
+    /// As [`Broker::open`], with a timer wheel of twice `wheel_slots` slots. Their number is fixed in the reference; a small
+    /// wheel is for tests on disks in memory.
+    pub(crate) fn open_with_wheel(
+        config: BrokerConfig,
+        store_host: SocketAddr,
+        disk: Arc<dyn Disk>,
+        clock: Arc<dyn Clock>,
+        wheel_slots: i64,
+    ) -> Result<(Arc<Self>, RecoveryReport), OpenError> {
         let (store, report) = MessageStore::open(
             config.store_options(),
             Arc::clone(&disk),
@@ -123,7 +139,8 @@ impl Broker {
         let offsets = ConsumerOffsets::open(&config, &directory, Arc::clone(&disk), now_ms)
             .map_err(|e| state(&directory.join("consumerOffset.json"), e))?;
         let pop = Pop::open(&config, &directory, &disk, now_ms);
-        let schedule = DelaySchedule::open(&config, &directory, disk, now_ms);
+        let schedule = DelaySchedule::open(&config, &directory, Arc::clone(&disk), now_ms);
+        let timer = TimerService::open(&config, disk, &store, wheel_slots, now_ms)?;
         topics.adopt(&store.topics(), now_ms);
         let broker = Self {
             stamp: processor::send::stamp(&config),
@@ -141,6 +158,7 @@ impl Broker {
             long_poll: LongPoll::default(),
             flush_waiters: FlushWaiters::default(),
             schedule,
+            timer,
             unique_ids: UniqueIds::new(store_host.ip()),
             batches: Mutex::new(Vec::new()),
             config,
@@ -183,6 +201,7 @@ impl Broker {
         self.flush_waiters.expire(self, now_ms);
         self.long_poll.expire(self, now_ms);
         self.schedule.tick(self, now_ms);
+        self.timer.tick(self, now_ms);
         self.pop.tick(self, now_ms);
         for session in self.clients.expire(now_ms) {
             session.close();
@@ -242,6 +261,7 @@ impl Broker {
         self.groups.persist(now_ms);
         self.persist_offsets(now_ms);
         self.schedule.persist(self, now_ms);
+        self.timer.persist(self, now_ms);
         self.pop.persist(self, now_ms);
     }
 }

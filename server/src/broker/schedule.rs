@@ -23,7 +23,7 @@ use crate::store::disk::Disk;
 use crate::store::{GetResult, QueueHandle};
 
 /// Messages moved per level and tick; the rest follows at the next one.
-const BATCH: usize = 256;
+const BATCH: usize = 10_000;
 
 /// Content of `delayOffset.json`.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]

@@ -16,8 +16,11 @@ use crate::net::{Replies, Service, Session, SessionId};
 use crate::store::clock::ManualClock;
 use crate::store::disk::{Fault, FaultKind, SimDisk};
 
+mod delay;
 mod pop;
 mod query;
+mod timer;
+mod timer_failures;
 
 struct Rig {
     broker: Arc<Broker>,

@@ -117,6 +117,30 @@ keys! {
         "maxMessageSize" max_message_size: usize = 4_194_304,
         /// Delay of each level.
         "messageDelayLevel" message_delay_level: String = DELAY_LEVELS.to_owned(),
+        /// Messages are delivered at the instant that they name.
+        "timerWheelEnable" timer_wheel_enable: bool = true,
+        /// Milliseconds of a slot of the wheel; rounded down to 100, 200, 500 or 1000.
+        "timerPrecisionMs" timer_precision_ms: i64 = 1_000,
+        /// Slots that a message waits in one go; one that is due later is put into the timer topic again on the way.
+        "timerRollWindowSlot" timer_roll_window_slot: i64 = 172_800,
+        /// Longest delay of a message, seconds.
+        "timerMaxDelaySec" timer_max_delay_sec: i64 = 259_200,
+        /// Bytes of a file of the timer log.
+        "mappedFileSizeTimerLog" mapped_file_size_timer_log: u64 = 104_857_600,
+        /// Milliseconds between two checkpoints of the timer messages.
+        "timerFlushIntervalMs" timer_flush_interval_ms: i64 = 1_000,
+        /// Messages of a slot above which some are refused, above twice as many all.
+        "timerCongestNumEachSlot" timer_congest_num_each_slot: i32 = i32::MAX,
+        /// New timer messages are taken but wait in the timer topic.
+        "timerStopEnqueue" timer_stop_enqueue: bool = false,
+        /// Timer messages that are due wait.
+        "timerStopDequeue" timer_stop_dequeue: bool = false,
+        /// The key of a recalled message is its topic and unique key, not the unique key alone.
+        "appendTopicForTimerDeleteKey" append_topic_for_timer_delete_key: bool = false,
+        /// Timer messages can be recalled.
+        "recallMessageEnable" recall_message_enable: bool = false,
+        /// Timer messages can be recalled although the broker may not be written to.
+        "allowRecallWhenBrokerNotWriteable" allow_recall_when_broker_not_writeable: bool = true,
         /// Most bytes of a pull.
         "maxTransferBytesOnMessageInMemory" max_transfer_bytes_on_message_in_memory: usize = 262_144,
         /// Most messages of a pull, as far as the client asks for more.
@@ -272,8 +296,22 @@ impl BrokerConfig {
                 return Err(ConfigError::invalid(key, value, allowed));
             }
         }
+        let timer_log = i64::try_from(self.mapped_file_size_timer_log).unwrap_or(i64::MAX);
         for (key, value, low, high) in [
             ("brokerPermission", i64::from(self.broker_permission), 0, 7),
+            ("mappedFileSizeTimerLog", timer_log, 4096, 1 << 31),
+            (
+                "timerMaxDelaySec",
+                self.timer_max_delay_sec,
+                1,
+                i64::from(i32::MAX),
+            ),
+            (
+                "timerCongestNumEachSlot",
+                i64::from(self.timer_congest_num_each_slot),
+                1,
+                i64::from(i32::MAX),
+            ),
             (
                 "defaultTopicQueueNums",
                 i64::from(self.default_topic_queue_nums),
@@ -338,6 +376,8 @@ impl BrokerConfig {
                 "loadBalancePollNameServerInterval",
                 self.load_balance_poll_name_server_interval,
             ),
+            ("timerFlushIntervalMs", self.timer_flush_interval_ms),
+            ("timerPrecisionMs", self.timer_precision_ms),
         ] {
             if value <= 0 {
                 return Err(ConfigError::invalid(
@@ -355,6 +395,13 @@ impl BrokerConfig {
         parse_levels(&self.message_delay_level)
             .or_else(|| parse_levels(DELAY_LEVELS))
             .unwrap_or_default()
+    }
+
+    /// Milliseconds of a slot of the timer wheel, rounded as the reference does.
+    pub fn timer_precision(&self) -> i64 {
+        const ALLOWED: [i64; 4] = [1_000, 500, 200, 100];
+        let fits = |allowed: &i64| *allowed <= self.timer_precision_ms;
+        ALLOWED.into_iter().find(fits).unwrap_or(100)
     }
 
     /// Options of the message store.

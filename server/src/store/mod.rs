@@ -37,6 +37,7 @@ pub mod sabotage;
 mod segments;
 mod signal;
 mod thread;
+pub(crate) mod timer;
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;

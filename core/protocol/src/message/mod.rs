@@ -15,6 +15,7 @@ pub mod id;
 pub mod name;
 pub mod properties;
 pub mod property;
+pub mod recall_handle;
 pub mod receipt;
 pub mod record;
 pub mod sys_flag;

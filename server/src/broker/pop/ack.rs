@@ -179,7 +179,7 @@ fn put(
     Ok(stored.end_offset)
 }
 
-fn not_stored(what: &str, error: &crate::store::StoreError) -> Refusal {
+fn not_stored(what: &str, error: &checkpoint::NotPut) -> Refusal {
     let remark = format!("the {what} could not be stored: {error}");
     Refusal::new(ResponseCode::SYSTEM_ERROR, remark)
 }
@@ -275,6 +275,7 @@ pub(in crate::broker) fn change_invisible(
         revive_offset: 0,
         re_put_times: None,
         start_offset: offset,
+        suspend: header.suspend == Some(true),
         topic: queue.topic.clone(),
     };
     checkpoint::put_check_point(broker, &point, receipt.revive_queue_id, now_ms)

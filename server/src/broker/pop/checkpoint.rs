@@ -29,7 +29,7 @@ pub(super) fn put_check_point(
     point: &PopCheckPoint,
     revive_queue_id: i32,
     now_ms: i64,
-) -> Result<Stored, StoreError> {
+) -> Result<Stored, NotPut> {
     let unique = format!(
         "{}@{}@{}@{}@{}@{}@{CHECK_POINT}",
         point.topic,
@@ -56,7 +56,7 @@ pub(super) fn put_ack(
     revive_queue_id: i32,
     due_ms: i64,
     now_ms: i64,
-) -> Result<Stored, StoreError> {
+) -> Result<Stored, NotPut> {
     let tag = if ack.ack_offsets.is_some() {
         BATCH_ACK
     } else {
@@ -91,25 +91,49 @@ fn revive_draft(
     draft
 }
 
-/// Hands a message to the timer.
+/// Hands a message to the timer; one that is due already goes to the revive topic at once.
 fn put_due_at(
     broker: &Broker,
     mut draft: Draft,
     due_ms: i64,
-    _now_ms: i64,
-) -> Result<Stored, StoreError> {
-    draft
-        .properties
-        .set(property::TIMER_DELIVER_MS, due_ms.to_string());
-    broker.put(&draft)
+    now_ms: i64,
+) -> Result<Stored, NotPut> {
+    let max_ms = max_delay_ms(broker);
+    if due_ms.saturating_sub(now_ms) > max_ms {
+        return Err(NotPut::TooFar { due_ms, max_ms });
+    }
+    let properties = &mut draft.properties;
+    properties.set(property::TIMER_DELIVER_MS, due_ms.to_string());
+    if let Some(slot_ms) = broker.timer.slot_of(due_ms, now_ms) {
+        properties.set(property::TIMER_OUT_MS, slot_ms.to_string());
+        draft = draft.parked(name::TIMER_TOPIC, 0);
+    }
+    Ok(broker.put(&draft)?)
 }
 
 /// Longest time that the timer keeps a message, milliseconds.
-pub(super) fn max_delay_ms(_broker: &Broker) -> i64 {
-    259_200_000
+pub(super) fn max_delay_ms(broker: &Broker) -> i64 {
+    broker.config.timer_max_delay_sec.saturating_mul(1_000)
 }
 
-/// Whether everything that was due has been delivered.
-pub(super) fn timer_is_done(_broker: &Broker, _now_ms: i64) -> bool {
-    true
+/// Whether everything that was due at the last tick has been delivered.
+pub(super) fn timer_is_done(broker: &Broker) -> bool {
+    let shown = broker.timer.shown();
+    shown.read_behind_ms <= 0 && shown.offset_behind <= 0
+}
+
+/// Why a check point or acknowledgement is not stored.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum NotPut {
+    /// The store does not take it.
+    #[error("{0}")]
+    Store(#[from] StoreError),
+    /// It would be due too late.
+    #[error("it is due at {due_ms}, more than {max_ms} ms ahead (timerMaxDelaySec)")]
+    TooFar {
+        /// When, milliseconds since the epoch.
+        due_ms: i64,
+        /// Longest time ahead, milliseconds.
+        max_ms: i64,
+    },
 }

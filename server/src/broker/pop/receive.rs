@@ -291,6 +291,7 @@ impl Taking<'_> {
             revive_offset: 0,
             re_put_times: None,
             start_offset,
+            suspend: false,
             topic: of_group.topic.clone(),
         };
         let revive_queue_id = self.received.revive_queue_id;

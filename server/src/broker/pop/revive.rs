@@ -15,7 +15,7 @@ use kerolox_protocol::body::topic::perm;
 use kerolox_protocol::message::{MessageExt, RecordView, name, properties, property, record};
 use parking_lot::Mutex;
 
-use super::checkpoint::{self, ACK, BATCH_ACK, CHECK_POINT, LEAD_MS};
+use super::checkpoint::{self, ACK, BATCH_ACK, CHECK_POINT, LEAD_MS, NotPut};
 use super::order_info::of_group;
 use crate::broker::Broker;
 use crate::broker::draft::Draft;
@@ -55,11 +55,14 @@ pub(super) struct Revive(Mutex<Vec<ReviveQueue>>);
 impl Revive {
     /// Reads what came and finishes check points. Returns topics and groups that have a new retry.
     pub(super) fn tick(&self, broker: &Broker, now_ms: i64) -> BTreeSet<(String, String)> {
+        let mut retried = BTreeSet::new();
+        if !broker.config.timer_wheel_enable {
+            return retried;
+        }
         let mut queues = self.0.lock();
         let count = usize::try_from(broker.config.revive_queue_num).unwrap_or(0);
         queues.resize_with(count, ReviveQueue::default);
         let topic = name::revive_topic(&broker.config.broker_cluster_name);
-        let mut retried = BTreeSet::new();
         for (queue_id, state) in (0..).zip(queues.iter_mut()) {
             if now_ms < state.next_ms {
                 continue;
@@ -90,7 +93,7 @@ impl ReviveQueue {
         let mut at_end = false;
         for _ in 0..READS {
             // Asked before reading: what the timer delivers meanwhile may be missed.
-            let timer_is_done = checkpoint::timer_is_done(broker, now_ms);
+            let timer_is_done = checkpoint::timer_is_done(broker);
             let found = broker
                 .store
                 .get_from(queue, offset, READ, usize::MAX, &mut |_| true);
@@ -263,7 +266,7 @@ fn hand_out_again(
     revive_queue_id: i32,
     now_ms: i64,
     retried: &mut BTreeSet<(String, String)>,
-) -> Result<(), StoreError> {
+) -> Result<(), NotPut> {
     let topic = name::popped_topic(&point.topic, &point.group).to_owned();
     if broker.topics.get(&topic).is_none() || broker.groups.find(&point.group, now_ms).is_none() {
         return Ok(());
@@ -335,7 +338,9 @@ fn retry(
     }
     let mut draft = Draft::copy_of(&message).to(topic, 0);
     draft.born_host = broker.store_host;
-    draft.reconsume_times = message.reconsume_times.saturating_add(1);
+    // A consumer that put the message off did not fail at it.
+    let tries = i32::from(!point.suspend);
+    draft.reconsume_times = message.reconsume_times.saturating_add(tries);
     let properties = &mut draft.properties;
     if message.reconsume_times == 0 || properties.get(property::FIRST_POP_TIME).is_none() {
         properties.set(property::FIRST_POP_TIME, point.pop_time.to_string());
@@ -360,7 +365,7 @@ fn put_again(
     offset: i64,
     revive_queue_id: i32,
     now_ms: i64,
-) -> Result<(), StoreError> {
+) -> Result<(), NotPut> {
     let tries = point.re_puts();
     let pause_s = usize::try_from(tries)
         .ok()

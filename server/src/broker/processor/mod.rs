@@ -12,8 +12,10 @@ pub(super) mod offset;
 pub(super) mod pop;
 pub(super) mod pull;
 pub(super) mod query;
+pub(super) mod recall;
 pub(super) mod send;
 pub(super) mod send_back;
+pub(super) mod timer_admin;
 pub(super) mod topic_admin;
 
 use kerolox_protocol::header::HeaderError;

@@ -77,6 +77,13 @@ fn check_pop(
         );
         return Err(Refusal::new(ResponseCode::INVALID_PARAMETER, remark));
     }
+    if !broker.config.timer_wheel_enable {
+        let remark = format!(
+            "the broker[{}] pop message is forbidden because timerWheelEnable is false",
+            broker.store_host
+        );
+        return Err(Refusal::new(ResponseCode::SYSTEM_ERROR, remark));
+    }
     check_place(
         broker,
         request,

@@ -10,6 +10,7 @@ use std::sync::Arc;
 use kerolox_protocol::body::topic::{TopicConfig, perm};
 use kerolox_protocol::command::ResponseHead;
 use kerolox_protocol::header::NoHeader;
+use kerolox_protocol::header::recall::RecallMessageResponseHeader;
 use kerolox_protocol::header::send::{
     SendMessageRequestHeader, SendMessageRequestHeaderV2, SendMessageResponseHeader,
 };
@@ -59,6 +60,8 @@ struct Pending {
     queue_id: i32,
     /// A unique key that the broker invented.
     unique: Option<String>,
+    /// What takes a timer message back.
+    recall_handle: Option<String>,
 }
 
 /// A stored send whose answer is known but for its code.
@@ -66,8 +69,16 @@ struct Pending {
 pub(in crate::broker) struct Ack {
     pub(in crate::broker) serialize_type: SerializeType,
     pub(in crate::broker) opaque: i32,
-    /// `None` for an answer without fields.
-    place: Option<Place>,
+    fields: AckFields,
+}
+
+/// Fields of an answer.
+#[derive(Debug)]
+enum AckFields {
+    None,
+    Sent(Place),
+    /// Unique key of the message that was taken back.
+    Recalled(String),
 }
 
 #[derive(Debug)]
@@ -76,6 +87,7 @@ struct Place {
     queue_id: i32,
     queue_offset: i64,
     transaction_id: Option<String>,
+    recall_handle: Option<String>,
 }
 
 impl SendBatch {
@@ -162,7 +174,7 @@ fn prepare_header(
     }
     let marks = marks(text);
     unsupported(&marks)?;
-    if marks.stamped || marks.delay_level > 0 || name::is_retry_topic(header.topic) {
+    if marks.stamped || marks.delay_level > 0 || marks.timer || name::is_retry_topic(header.topic) {
         return super::send_back::prepare_rewritten(
             broker, request, header, queue_id, index, batch,
         );
@@ -203,6 +215,7 @@ fn prepare_header(
         count: 1,
         queue_id,
         unique,
+        recall_handle: None,
     });
     Ok(())
 }
@@ -247,6 +260,7 @@ fn prepare_batch(
         count,
         queue_id,
         unique: None,
+        recall_handle: None,
     });
     Ok(())
 }
@@ -278,10 +292,10 @@ fn push_elements(
         })?;
         let marks = marks(element.properties);
         unsupported(&marks)?;
-        if marks.delay_level > 0 {
+        if marks.delay_level > 0 || marks.timer {
             return Err(Refusal::new(
                 ResponseCode::MESSAGE_ILLEGAL,
-                "a message of a batch is delayed",
+                "a message of a batch is delayed, by a level or a timer; send it alone",
             ));
         }
         batch.text.clear();
@@ -436,12 +450,6 @@ fn unsupported(marks: &Marks<'_>) -> Result<(), Refusal> {
             "transaction messages are not supported by this broker, send without TRAN_MSG",
         ));
     }
-    if marks.timer && marks.delay_level == 0 {
-        return Err(Refusal::new(
-            ResponseCode::SYSTEM_ERROR,
-            "timer message is not enabled on this broker (timerWheelEnable), use a delay level",
-        ));
-    }
     Ok(())
 }
 
@@ -464,6 +472,7 @@ impl SendBatch {
             count: 1,
             queue_id: answered_queue,
             unique: Some(unique),
+            recall_handle: draft.recall_handle(broker),
         });
         Ok(())
     }
@@ -517,23 +526,27 @@ pub(in crate::broker) fn append(
             parked.push(Ack {
                 serialize_type: command.serialize_type,
                 opaque: command.opaque,
-                place: Some(Place {
+                fields: AckFields::Sent(Place {
                     msg_id: msg_id.clone(),
                     queue_id: pending.queue_id,
                     queue_offset,
                     transaction_id: transaction_id.map(str::to_owned),
+                    recall_handle: pending.recall_handle.clone(),
                 }),
             });
             continue;
         }
         if batch.has_new_topic {
-            let header = answer(
-                broker,
-                &msg_id,
-                pending.queue_id,
-                queue_offset,
-                transaction_id,
-            );
+            let header = SendMessageResponseHeader {
+                recall_handle: pending.recall_handle.as_deref(),
+                ..answer(
+                    broker,
+                    &msg_id,
+                    pending.queue_id,
+                    queue_offset,
+                    transaction_id,
+                )
+            };
             let reply = Command::reply_to(command, ResponseCode::SUCCESS).with_header(&header);
             if let Some(reply) = broker.topics.changes().reply_when_known(session, reply) {
                 replies.push(command, reply);
@@ -549,7 +562,10 @@ pub(in crate::broker) fn append(
         let queue_id = pending.queue_id;
         replies.response(
             &head,
-            &answer(broker, &msg_id, queue_id, queue_offset, transaction_id),
+            &SendMessageResponseHeader {
+                recall_handle: pending.recall_handle.as_deref(),
+                ..answer(broker, &msg_id, queue_id, queue_offset, transaction_id)
+            },
             0,
         );
     }
@@ -603,27 +619,45 @@ impl Ack {
             opaque: self.opaque,
             remark,
         };
-        let Some(place) = &self.place else {
-            // Its clients know success and failure only, and do not give up what failed.
-            let is_late = code == ResponseCode::FLUSH_DISK_TIMEOUT;
-            let late = ResponseHead {
-                code: ResponseCode::SYSTEM_ERROR,
-                remark: Some("FLUSH_DISK_TIMEOUT"),
-                ..head
-            };
-            return out.response(if is_late { &late } else { &head }, &NoHeader, 0);
+        let is_late = code == ResponseCode::FLUSH_DISK_TIMEOUT;
+        let place = match &self.fields {
+            AckFields::Sent(place) => place,
+            AckFields::None => {
+                // Its clients know success and failure only, and do not give up what failed.
+                let late = ResponseHead {
+                    code: ResponseCode::SYSTEM_ERROR,
+                    remark: Some("FLUSH_DISK_TIMEOUT"),
+                    ..head
+                };
+                return out.response(if is_late { &late } else { &head }, &NoHeader, 0);
+            }
+            AckFields::Recalled(msg_id) => {
+                let header = RecallMessageResponseHeader {
+                    msg_id,
+                    region: Some(&broker.config.region_id),
+                };
+                // Stored is enough.
+                let late = ResponseHead {
+                    code: ResponseCode::SUCCESS,
+                    ..head
+                };
+                return out.response(if is_late { &late } else { &head }, &header, 0);
+            }
         };
         let transaction_id = place.transaction_id.as_deref();
         let (queue_id, queue_offset) = (place.queue_id, place.queue_offset);
         out.response(
             &head,
-            &answer(
-                broker,
-                &place.msg_id,
-                queue_id,
-                queue_offset,
-                transaction_id,
-            ),
+            &SendMessageResponseHeader {
+                recall_handle: place.recall_handle.as_deref(),
+                ..answer(
+                    broker,
+                    &place.msg_id,
+                    queue_id,
+                    queue_offset,
+                    transaction_id,
+                )
+            },
             0,
         );
     }
@@ -633,7 +667,15 @@ impl Ack {
         Self {
             serialize_type: command.serialize_type,
             opaque: command.opaque,
-            place: None,
+            fields: AckFields::None,
+        }
+    }
+
+    /// The answer to a RECALL_MESSAGE that took `msg_id` back.
+    pub(in crate::broker) fn recalled(command: &Command, msg_id: String) -> Self {
+        Self {
+            fields: AckFields::Recalled(msg_id),
+            ..Self::plain(command)
         }
     }
 }

@@ -61,7 +61,8 @@ pub(super) fn prepare_rewritten(
     if let Some(group) = header.topic.strip_prefix(name::RETRY_PREFIX) {
         dead_letter_if_worn_out(broker, request, header, group, &mut draft)?;
     }
-    batch.push_draft(broker, index, queue_id, &draft.delayed(broker), unique)
+    let draft = draft.delayed(broker, request.now_ms)?;
+    batch.push_draft(broker, index, queue_id, &draft, unique)
 }
 
 /// A consumer that sends a retry itself: too many tries go to the dead letter topic.
@@ -189,7 +190,7 @@ fn send_back(
         ..Draft::copy_of(&message)
     }
     .to(topic, queue_id)
-    .delayed(broker);
+    .delayed(broker, request.now_ms)?;
     let stored = broker.put(&draft);
     stored
         .map(|stored| Some(stored.end_offset))
