@@ -9,6 +9,7 @@
 mod admin_tool;
 mod exchange;
 mod foreign_client;
+mod pop_exchange;
 mod route;
 mod rust_client;
 
