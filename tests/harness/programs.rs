@@ -78,9 +78,18 @@ pub fn class_path(dirs: &[&Path]) -> anyhow::Result<OsString> {
 /// When fetching or compiling fails.
 pub fn java_client(version: &str, home: &Path) -> anyhow::Result<Command> {
     let jars = jars(&format!("client-{version}"))?;
-    let mut files: Vec<PathBuf> = fs::read_dir(source("java").join("src"))?
-        .map(|entry| Ok(entry?.path()))
-        .collect::<anyhow::Result<_>>()?;
+    // Clients of 4.9 do not have all that those of 5.x have.
+    let folders: &[&str] = if version.starts_with("5.") {
+        &["src", "src-5"]
+    } else {
+        &["src"]
+    };
+    let mut files: Vec<PathBuf> = Vec::new();
+    for folder in folders {
+        for entry in fs::read_dir(source("java").join(folder))? {
+            files.push(entry?.path());
+        }
+    }
     files.sort();
     let contents = files.iter().map(fs::read).collect::<Result<Vec<_>, _>>()?;
     let inputs: Vec<&[u8]> = contents.iter().map(Vec::as_slice).collect();

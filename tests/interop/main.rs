@@ -12,6 +12,7 @@ mod exchange;
 mod foreign_client;
 mod mixed;
 mod name_server;
+mod pop_exchange;
 mod route;
 mod rust_client;
 mod timer_exchange;

@@ -12,7 +12,7 @@ use kerolox_protocol::{Command, RequestCode, ResponseCode};
 use super::Broker;
 use super::processor::{
     auth_admin, broker_info, cleaning, client, client_query, cold_data, consume_stats, consumer,
-    consumption, group_admin, key_value, offset, pull, query, queue_admin, recall,
+    consumption, group_admin, key_value, offset, pop, pull, query, queue_admin, recall,
     replication_info, reply, reset, runtime_info, send, send_back, stats, timer_admin, topic_admin,
 };
 use super::transaction;
@@ -44,6 +44,14 @@ impl Service for Broker {
                     send::append(self, session, requests, &mut batch, replies);
                     pull::handle(self, &request, replies);
                 }
+                RequestCode::POP_MESSAGE => {
+                    send::append(self, session, requests, &mut batch, replies);
+                    pop::pop_message(self, &request, replies);
+                }
+                RequestCode::NOTIFICATION => {
+                    send::append(self, session, requests, &mut batch, replies);
+                    pop::notification(self, &request, replies);
+                }
                 code => {
                     send::append(self, session, requests, &mut batch, replies);
                     match dispatch(self, code, &request) {
@@ -60,6 +68,7 @@ impl Service for Broker {
     fn closed(&self, session: &Arc<Session>) {
         self.long_poll.forget(session);
         self.forget_calls(session);
+        self.pop.forget(session);
         client::closed(self, session);
     }
 }
@@ -114,6 +123,17 @@ fn dispatch(broker: &Broker, code: RequestCode, request: &Request<'_>) -> Outcom
         }
         RequestCode::LOCK_BATCH_MQ => consumer::lock_batch_mq(broker, request),
         RequestCode::UNLOCK_BATCH_MQ => consumer::unlock_batch_mq(broker, request),
+
+        RequestCode::ACK_MESSAGE => pop::ack_message(broker, request),
+        RequestCode::BATCH_ACK_MESSAGE => pop::batch_ack_message(broker, request),
+        RequestCode::CHANGE_MESSAGE_INVISIBLETIME => pop::change_invisible_time(broker, request),
+        RequestCode::PEEK_MESSAGE => pop::peek_message(broker, request),
+        RequestCode::POLLING_INFO => pop::polling_info(broker, request),
+        RequestCode::QUERY_ASSIGNMENT => pop::query_assignment(broker, request),
+        RequestCode::SET_MESSAGE_REQUEST_MODE => pop::set_message_request_mode(broker, request),
+        RequestCode::GET_ALL_MESSAGE_REQUEST_MODE => {
+            pop::get_all_message_request_mode(broker, request)
+        }
 
         RequestCode::QUERY_CONSUMER_OFFSET => offset::query_consumer_offset(broker, request),
         RequestCode::UPDATE_CONSUMER_OFFSET => offset::update_consumer_offset(broker, request),

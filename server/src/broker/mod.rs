@@ -13,6 +13,7 @@ mod dispatch;
 mod draft;
 mod flush_wait;
 mod long_poll;
+mod pop;
 mod processor;
 mod schedule;
 mod settings;
@@ -28,6 +29,7 @@ pub mod locks;
 pub mod offsets;
 pub mod put_status;
 pub mod registration;
+pub mod routes;
 pub mod topics;
 
 use std::net::SocketAddr;
@@ -50,9 +52,11 @@ use groups::GroupTable;
 use locks::QueueLocks;
 use long_poll::LongPoll;
 use offsets::ConsumerOffsets;
+use pop::Pop;
 use processor::client;
 use processor::cold_data::ColdReadLimits;
 use processor::send::SendBatch;
+use routes::TopicRoutes;
 use schedule::DelaySchedule;
 use stats::BrokerStats;
 use timer::TimerService;
@@ -93,6 +97,8 @@ pub struct Broker {
     pub(crate) locks: QueueLocks,
     stats: BrokerStats,
     cold_reads: ColdReadLimits,
+    routes: TopicRoutes,
+    pop: Pop,
     long_poll: LongPoll,
     flush_waiters: FlushWaiters,
     calls: Calls<calls::Waiting>,
@@ -156,6 +162,7 @@ impl Broker {
             let filters = Arc::clone(&filters);
             store.calculate_bits(filters);
         }
+        let pop = Pop::open(&config, &directory, &disk, now_ms);
         let schedule = DelaySchedule::open(&config, &directory, Arc::clone(&disk), now_ms);
         let timer = TimerService::open(&config, Arc::clone(&disk), &store, wheel_slots, now_ms)?;
         topics.adopt(&store.topics(), now_ms);
@@ -173,6 +180,8 @@ impl Broker {
             locks: QueueLocks::new(),
             stats: BrokerStats::new(&config.broker_cluster_name, now_ms),
             cold_reads: ColdReadLimits::default(),
+            routes: TopicRoutes::default(),
+            pop,
             long_poll: LongPoll::default(),
             flush_waiters: FlushWaiters::default(),
             calls: Calls::new(calls::LIMITS),
@@ -209,12 +218,18 @@ impl Broker {
         &self.topics
     }
 
+    /// Where queues of topics are, for the task that asks name servers.
+    pub fn routes(&self) -> &TopicRoutes {
+        &self.routes
+    }
+
     /// Address that clients use.
     pub fn store_host(&self) -> SocketAddr {
         self.store_host
     }
 
-    /// Does what is due: held pulls and flush waits that time out, delayed messages, expiry of clients, persistence.
+    /// Does what is due: held pulls, pops and flush waits that time out, delayed messages, popped messages that were not
+    /// acknowledged, expiry of clients, persistence.
     ///
     /// Call it about every 100 ms; that is the precision of time-outs.
     pub fn tick(&self, now_ms: i64) {
@@ -224,6 +239,7 @@ impl Broker {
         self.schedule.tick(self, now_ms);
         self.timer.tick(self, now_ms);
         self.transactions.tick(self, now_ms);
+        self.pop.tick(self, now_ms);
         for session in self.clients.expire(now_ms) {
             client::expired(self, &session, now_ms);
         }
@@ -231,7 +247,29 @@ impl Broker {
         self.filters.tick(now_ms);
         self.locks.expire(now_ms);
         self.stats.tick(&self.store, now_ms);
-        self.offsets.persist_if_due(now_ms);
+        if self.offsets.is_due(now_ms) {
+            self.persist_offsets(now_ms);
+        }
+    }
+
+    /// Writes the consumer offsets. Some rest on messages that the broker stored itself, as pops on their check points:
+    /// these go to disk first, so that no offset is safer than what it rests on.
+    fn persist_offsets(&self, now_ms: i64) {
+        self.offsets.persist(now_ms, |rests_on| {
+            if rests_on <= self.store.flushed_offset() {
+                return true;
+            }
+            match self.store.flush_pass() {
+                Ok(report) => {
+                    self.flushed(&report);
+                    true
+                }
+                Err(error) => {
+                    tracing::error!(%error, "consumer offsets are not written, what they rest on is not on disk");
+                    false
+                }
+            }
+        });
     }
 
     /// The store flushed: completes the sends that waited and wakes the pulls that can be answered now.
@@ -251,6 +289,7 @@ impl Broker {
     pub(crate) fn arrived(&self, queue: &Arc<QueueHandle>) {
         if queue.is_watched() {
             self.long_poll.arrived(self, queue);
+            self.pop.arrived(self, queue);
         }
     }
 
@@ -260,10 +299,11 @@ impl Broker {
         self.transactions.flush(self, now_ms);
         self.topics.persist(now_ms);
         self.groups.persist(now_ms);
-        self.offsets.persist(now_ms);
         self.filters.persist_changes(now_ms);
+        self.persist_offsets(now_ms);
         self.schedule.persist(self, now_ms);
         self.timer.persist(self, now_ms);
+        self.pop.persist(self, now_ms);
     }
 }
 

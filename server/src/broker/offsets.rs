@@ -12,7 +12,7 @@ use std::io;
 use std::net::SocketAddr;
 use std::path::Path;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicI64, AtomicUsize, Ordering};
 
 use kerolox_protocol::body::offset::{ConsumerOffsetTable, LightConsumerOffsetTable};
 use kerolox_protocol::body::topic::DataVersion;
@@ -31,6 +31,8 @@ pub struct ConsumerOffsets {
     state: Mutex<State>,
     /// Number of pending resets, so that pulls need not look for one.
     pending: AtomicUsize,
+    /// End of the commit log that offsets rest on.
+    rests_on: AtomicI64,
     version_step: i64,
     interval_ms: i64,
     file: TableFile,
@@ -94,6 +96,7 @@ impl ConsumerOffsets {
         Ok(Self {
             state: Mutex::new(state),
             pending: AtomicUsize::new(0),
+            rests_on: AtomicI64::new(0),
             version_step: config.consumer_offset_update_version_step.max(1),
             interval_ms: config.flush_consumer_offset_interval.max(1),
             file,
@@ -260,37 +263,45 @@ impl ConsumerOffsets {
         topics
     }
 
-    /// Writes the file if offsets moved and the last time was long enough ago.
-    pub fn persist_if_due(&self, now_ms: i64) {
-        let mut state = self.state.lock();
-        let due = state.dirty && now_ms.saturating_sub(state.persisted_ms) >= self.interval_ms;
-        if due {
-            state.persisted_ms = now_ms;
-        }
-        drop(state);
-        if due {
-            self.persist(now_ms);
-        }
+    /// The next commit rests on a message that ends there in the commit log: it is not written to disk before that.
+    pub fn rest_on(&self, end_offset: i64) {
+        self.rests_on.fetch_max(end_offset, Ordering::SeqCst);
     }
 
-    /// Writes the file.
-    pub fn persist(&self, now_ms: i64) {
+    /// Whether offsets moved and the last write was long enough ago.
+    pub fn is_due(&self, now_ms: i64) -> bool {
+        let state = self.state.lock();
+        state.dirty && now_ms.saturating_sub(state.persisted_ms) >= self.interval_ms
+    }
+
+    /// Writes the file once `is_safe` says that the commit log is on disk as far as the offsets rest on it.
+    pub fn persist(&self, now_ms: i64, is_safe: impl FnOnce(i64) -> bool) {
         let mut state = self.state.lock();
         state.dirty = false;
+        state.persisted_ms = now_ms;
         if state.commits >= self.version_step {
             state.commits = 0;
             state.version.next(now_ms);
         }
         drop(state);
-        let saved = if self.has_light {
-            self.file.save(|| apart(self.snapshot()))
-        } else {
-            self.file.save(|| self.snapshot())
-        };
-        if let Err(error) = saved {
-            tracing::error!(%error, "the consumer offsets could not be written");
-            self.state.lock().dirty = true;
+        let snapshot = self.snapshot();
+        // After the snapshot: whoever commits says first what that rests on.
+        let rests_on = self.rests_on.load(Ordering::SeqCst);
+        let written = is_safe(rests_on).then(|| {
+            if self.has_light {
+                self.file.save(|| apart(snapshot))
+            } else {
+                self.file.save(|| snapshot)
+            }
+        });
+        match written {
+            Some(Ok(())) => return,
+            Some(Err(error)) => {
+                tracing::error!(%error, "the consumer offsets could not be written")
+            }
+            None => {}
         }
+        self.state.lock().dirty = true;
     }
 
     /// The whole table as it goes to disk.
@@ -357,9 +368,8 @@ mod tests {
         offsets.commit(client, "g", "t", 0, 7);
         offsets.commit(client, "g", "t", 1, 3);
         offsets.commit(client, "h", "t", 1, 4);
-        offsets.persist_if_due(4_999);
-        assert!(open().query("g", "t", 0).is_none(), "written too early");
-        offsets.persist_if_due(5_000);
+        assert!(!offsets.is_due(4_999) && offsets.is_due(5_000));
+        offsets.persist(5_000, |_| true);
 
         let offsets = open();
         assert_eq!(offsets.query("g", "t", 0), Some(7));
@@ -375,7 +385,13 @@ mod tests {
             (None, vec!["h".to_owned()])
         );
         offsets.remove_topic("t");
-        offsets.persist(6_000);
+        offsets.rest_on(7);
+        offsets.persist(6_000, |rests_on| rests_on < 7);
+        assert!(
+            !open().snapshot().offset_table.is_empty(),
+            "written too early"
+        );
+        offsets.persist(6_000, |rests_on| rests_on == 7);
         assert_eq!(open().snapshot().offset_table.len(), 0);
     }
 
@@ -441,11 +457,11 @@ mod tests {
         let client = SocketAddr::from(([127, 0, 0, 1], 1));
         let plain = open(false);
         plain.commit(client, "g", "t", 3, 10);
-        plain.persist(1);
+        plain.persist(1, |_| true);
         let light = open(true);
         assert_eq!(light.query("g", "t", 3), Some(10));
         light.commit(client, "%LMQ%g", "%LMQ%q", 0, 7);
-        light.persist(2);
+        light.persist(2, |_| true);
         let text = std::fs::read_to_string(dir.path().join("lmqConsumerOffset.json")).unwrap();
         assert!(text.contains("\"%LMQ%q@%LMQ%g\":7"), "{text}");
         let light = open(true);

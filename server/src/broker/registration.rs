@@ -2,11 +2,13 @@
 //! Keeps name servers informed: registration at start, periodically, after every change of topics, and farewell.
 //!
 //! One tokio task a name server holds its connection open and registers; one more turns changes of topics into
-//! increments for all of them, then answers whoever waited for that, and follows changes of `namesrvAddr`. A name server that does not answer holds up
+//! increments for all of them, then answers whoever waited for that, and follows changes of `namesrvAddr`. A third asks for
+//! the routes that the broker wants to know. A name server that does not answer holds up
 //! nobody: it is tried again after a pause and gets everything then. Facts: server.md 3.
 
 mod bodies;
 mod peer;
+mod routes;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -30,6 +32,7 @@ pub struct Registrar {
     broker: Arc<Broker>,
     stop: watch::Sender<bool>,
     task: JoinHandle<()>,
+    routes: JoinHandle<()>,
 }
 
 impl Registrar {
@@ -50,21 +53,31 @@ impl Registrar {
             .listen(Some(Box::new(move || wake.notify_one())));
         // For what changed in between.
         changed.notify_one();
-        let task = tokio::spawn(follow(Arc::clone(broker), peers, changed, stopped));
+        let task = tokio::spawn(follow(Arc::clone(broker), peers, changed, stopped.clone()));
+        let wanted = Arc::new(Notify::new());
+        let wake = Arc::clone(&wanted);
+        broker
+            .routes()
+            .listen(Some(Box::new(move || wake.notify_one())));
+        let routes = tokio::spawn(routes::follow(Arc::clone(broker), wanted, stopped));
         Self {
             broker: Arc::clone(broker),
             stop,
             task,
+            routes,
         }
     }
 
     /// Says farewell to the name servers and ends.
     pub async fn stop(self) {
         self.stop.send_replace(true);
-        if let Err(error) = self.task.await {
-            tracing::error!(%error, "the registration task failed");
+        for task in [self.task, self.routes] {
+            if let Err(error) = task.await {
+                tracing::error!(%error, "a task of the registration failed");
+            }
         }
         self.broker.topics().changes().listen(None);
+        self.broker.routes().listen(None);
     }
 }
 

@@ -22,6 +22,7 @@ mod consuming;
 mod delay;
 mod filtering;
 mod light;
+mod pop;
 mod query;
 mod resetting;
 mod sending;

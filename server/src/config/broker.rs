@@ -7,7 +7,7 @@ use std::path::PathBuf;
 use kerolox_protocol::message::name;
 
 use super::keys::keys;
-use super::{BrokerRole, ConfigError, DeleteWhen, FlushDiskType};
+use super::{BrokerRole, ConfigError, DeleteWhen, FlushDiskType, MessageRequestMode};
 use crate::store::{Flush, StoreOptions};
 
 /// Delay of each level, from level 1.
@@ -233,6 +233,38 @@ keys! {
         "longPollingEnable" long_polling_enable: bool = true => live,
         /// Longest hold with `longPollingEnable=false`, milliseconds.
         "shortPollingTimeMills" short_polling_time_mills: i64 = 1_000 => live,
+        /// Of a hundred pops so many look at the group's retry topic first.
+        "popFromRetryProbability" pop_from_retry_probability: i32 = 20,
+        /// Popped messages that were not acknowledged go to a retry topic named with `+` instead of `_`.
+        "enableRetryTopicV2" enable_retry_topic_v2: bool = false,
+        /// With `enableRetryTopicV2` the retry topic named with `_` is still read.
+        "retrieveMessageFromPopRetryTopicV1" retrieve_message_from_pop_retry_topic_v1: bool = true,
+        /// Popped retries keep the name of their retry topic.
+        "popResponseReturnActualRetryTopic" pop_response_return_actual_retry_topic: bool = false,
+        /// A new group begins a young queue at its first message even if it wants the newest.
+        "initPopOffsetByCheckMsgInMem" init_pop_offset_by_check_msg_in_mem: bool = true,
+        /// Most pops that wait.
+        "maxPopPollingSize" max_pop_polling_size: usize = 100_000,
+        /// Most pops of a group that wait for one queue.
+        "popPollingSize" pop_polling_size: usize = 1_024,
+        /// Nothing is popped of a queue that has too many messages in flight.
+        "enablePopMessageThreshold" enable_pop_message_threshold: bool = false,
+        /// Messages of a queue that may be in flight.
+        "popInflightMessageThreshold" pop_inflight_message_threshold: usize = 10_000,
+        /// Ordered pops that wait are told when a message is visible again.
+        "enableNotifyAfterPopOrderLockRelease" enable_notify_after_pop_order_lock_release: bool = true,
+        /// Milliseconds between two looks at the revive topic.
+        "reviveInterval" revive_interval: i64 = 1_000,
+        /// A popped message that could not be handed out again 17 times is given up.
+        "skipWhenCKRePutReachMaxTimes" skip_when_ck_re_put_reach_max_times: bool = false,
+        /// How groups consume topics when the broker assigns queues.
+        "defaultMessageRequestMode" default_message_request_mode: MessageRequestMode = MessageRequestMode::Pull,
+        /// With how many further clients a popped queue is shared; 0 and less is all.
+        "defaultPopShareQueueNum" default_pop_share_queue_num: i32 = -1,
+        /// The broker assigns each client a share of the queues that it asks for; otherwise all.
+        "serverLoadBalancerEnable" server_load_balancer_enable: bool = true,
+        /// Milliseconds after which name servers are asked again for a topic's queues.
+        "loadBalancePollNameServerInterval" load_balance_poll_name_server_interval: i64 = 30_000,
         /// Milliseconds between two writes of the consumer offsets.
         "flushConsumerOffsetInterval" flush_consumer_offset_interval: i64 = 5_000,
         /// Milliseconds between two writes of how far the delay levels came.
@@ -369,6 +401,12 @@ impl BrokerConfig {
                 1,
                 1_000_000,
             ),
+            (
+                "popFromRetryProbability",
+                i64::from(self.pop_from_retry_probability),
+                0,
+                100,
+            ),
         ] {
             if !(low..=high).contains(&value) {
                 let allowed = format!("whole numbers from {low} to {high}");
@@ -410,6 +448,11 @@ impl BrokerConfig {
             ("syncFlushTimeout", self.sync_flush_timeout),
             ("channelExpiredTimeout", self.channel_expired_timeout),
             ("flushDelayOffsetInterval", self.flush_delay_offset_interval),
+            ("reviveInterval", self.revive_interval),
+            (
+                "loadBalancePollNameServerInterval",
+                self.load_balance_poll_name_server_interval,
+            ),
             ("timerFlushIntervalMs", self.timer_flush_interval_ms),
             ("timerPrecisionMs", self.timer_precision_ms),
             ("transactionTimeOut", self.transaction_time_out),

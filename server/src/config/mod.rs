@@ -21,7 +21,7 @@ use std::path::{Path, PathBuf};
 pub use broker::BrokerConfig;
 pub use managed::{ChangeError, Managed, Reach};
 pub use namesrv::NamesrvConfig;
-pub use value::{BrokerRole, DeleteWhen, FlushDiskType, SettingError, Value};
+pub use value::{BrokerRole, DeleteWhen, FlushDiskType, MessageRequestMode, SettingError, Value};
 
 /// Why settings can not be used. One line, fit for a terminal.
 #[derive(Debug, thiserror::Error)]

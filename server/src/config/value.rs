@@ -143,6 +143,16 @@ choice! {
 }
 
 choice! {
+    /// How a group consumes a topic when the broker assigns queues and nobody said otherwise.
+    MessageRequestMode {
+        /// Its members pull.
+        Pull = "PULL",
+        /// Its members pop.
+        Pop = "POP",
+    }
+}
+
+choice! {
     /// Part of a broker in its set. Slaves need replication, which this version does not have.
     BrokerRole {
         /// Master that does not wait for slaves.

@@ -9,6 +9,7 @@
 mod dialect;
 mod lenient;
 
+pub mod assignment;
 pub mod cluster;
 pub mod connection;
 pub mod consumer_status;
@@ -19,6 +20,7 @@ pub mod ha;
 pub mod heartbeat;
 pub mod lock;
 pub mod offset;
+pub mod pop;
 pub mod queue;
 pub mod register;
 pub mod route;

@@ -13,6 +13,7 @@ pub mod admin;
 pub mod client_query;
 pub mod heartbeat;
 pub mod offset;
+pub mod pop;
 pub mod pull;
 pub mod query;
 pub mod recall;

@@ -16,6 +16,7 @@ pub mod name;
 pub mod properties;
 pub mod property;
 pub mod recall_handle;
+pub mod receipt;
 pub mod record;
 pub mod sys_flag;
 pub mod tags;

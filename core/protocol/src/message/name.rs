@@ -43,6 +43,11 @@ pub const CHECKPOINT_TOPIC: &str = "CHECKPOINT_TOPIC";
 /// Messages waiting for an arbitrary time.
 pub const TIMER_TOPIC: &str = "rmq_sys_wheel_timer";
 
+/// Prefix of a cluster's revive topic: check points and acknowledgements of pops.
+pub const REVIVE_PREFIX: &str = "rmq_sys_REVIVE_LOG_";
+/// The group whose offsets say how far the revive topic was worked through.
+pub const REVIVE_GROUP: &str = "CID_RMQ_SYS_REVIVE_GROUP";
+
 /// Topics that clients may not send to.
 pub const SEND_FORBIDDEN: &[&str] = &[
     SCHEDULE_TOPIC,
@@ -174,6 +179,26 @@ pub fn dlq_topic(group: &str) -> String {
     format!("{DLQ_PREFIX}{group}")
 }
 
+/// The revive topic of a cluster.
+pub fn revive_topic(cluster: &str) -> String {
+    format!("{REVIVE_PREFIX}{cluster}")
+}
+
+/// Where popped messages of `topic` go that `group` did not acknowledge; `v2` is the name with `+`.
+pub fn pop_retry_topic(topic: &str, group: &str, v2: bool) -> String {
+    let separator = if v2 { '+' } else { '_' };
+    format!("{RETRY_PREFIX}{group}{separator}{topic}")
+}
+
+/// The topic whose pop retry topic of `group` this is; any other topic as it is.
+pub fn popped_topic<'a>(topic: &'a str, group: &str) -> &'a str {
+    let rest = topic
+        .strip_prefix(RETRY_PREFIX)
+        .and_then(|rest| rest.strip_prefix(group));
+    rest.and_then(|rest| rest.strip_prefix(['+', '_']))
+        .unwrap_or(topic)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -206,5 +231,12 @@ mod tests {
         assert_eq!(check_group_on_broker(&"x".repeat(255)), Ok(()));
         assert!(is_system_topic("rmq_sys_wheel_timer") && is_system_topic("TBW102"));
         assert!(!is_system_topic("orders") && !is_send_allowed(HALF_TOPIC));
+        for v2 in [false, true] {
+            assert_eq!(
+                popped_topic(&pop_retry_topic("t_1", "g_1", v2), "g_1"),
+                "t_1"
+            );
+        }
+        assert_eq!(popped_topic("t", "g"), "t");
     }
 }

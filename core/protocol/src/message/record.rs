@@ -378,6 +378,39 @@ pub fn patch(
     true
 }
 
+/// The same record under another topic and with other properties; positions, times and hosts stay.
+///
+/// # Errors
+/// A part does not fit its length field.
+pub fn rewrite(
+    record: &RecordView<'_>,
+    topic: &str,
+    properties: &[&str],
+) -> Result<Vec<u8>, EncodeError> {
+    let fields = RecordFields {
+        topic,
+        queue_id: record.queue_id,
+        flag: record.flag,
+        sys_flag: record.sys_flag,
+        born_timestamp: record.born_timestamp,
+        born_host: record.born_host,
+        store_host: record.store_host,
+        reconsume_times: record.reconsume_times,
+        prepared_transaction_offset: record.prepared_transaction_offset,
+        body: record.body,
+        properties,
+    };
+    let mut out = Vec::new();
+    encode_into(&fields, &mut out)?;
+    patch(
+        &mut out,
+        record.queue_offset,
+        record.physical_offset,
+        record.store_timestamp,
+    );
+    Ok(out)
+}
+
 /// The head of the record that fills the last `rest` bytes of a segment.
 pub fn blank(rest: i32) -> [u8; BLANK_BYTES] {
     let ([a, b, c, d], [e, f, g, h]) = (rest.to_be_bytes(), MAGIC_BLANK.to_be_bytes());

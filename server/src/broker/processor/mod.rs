@@ -16,6 +16,7 @@ pub(super) mod consumption;
 pub(super) mod group_admin;
 pub(super) mod key_value;
 pub(super) mod offset;
+pub(super) mod pop;
 pub(super) mod pull;
 pub(super) mod query;
 pub(super) mod queue_admin;

@@ -38,7 +38,7 @@ pub(crate) fn query_consumer_offset(broker: &Broker, request: &Request<'_>) -> O
 }
 
 /// Whether the queue's first message ever is still there and likely in memory.
-fn is_young(broker: &Broker, topic: &str, queue_id: i32) -> bool {
+pub(in crate::broker) fn is_young(broker: &Broker, topic: &str, queue_id: i32) -> bool {
     if broker.store.min_offset(topic, queue_id) > 0 || broker.store.max_offset(topic, queue_id) <= 0
     {
         return false;

@@ -205,3 +205,57 @@ fn without_force_only_another_version_is_registered_again() {
         name_server.stop().await;
     });
 }
+
+/// The broker learns a topic's queues from its name server before it says who gets them.
+#[test]
+fn assignments_follow_the_route_of_the_name_server() {
+    let dir = tempfile::tempdir().unwrap();
+    let runtime = crate::embedded::runtime(2).unwrap();
+    runtime.block_on(async {
+        let namesrv = name_server(0).await;
+        let config = BrokerConfig {
+            listen_port: 0,
+            broker_name: "broker-a".to_owned(),
+            namesrv_addr: namesrv.address().to_string(),
+            store_path_root_dir: dir.path().join("store"),
+            ..BrokerConfig::default()
+        };
+        let broker = RunningBroker::start(config, "listenPort", "storePathRootDir")
+            .await
+            .unwrap();
+        let topics = broker.broker().topics();
+        topics.create_on_send("shared", "TBW102", 2, 0, 1).unwrap();
+        until_routed(namesrv.address(), "shared", true).await;
+        let address = broker.address().to_string();
+        let connection = Connection::connect(&address, ConnectOptions::default())
+            .await
+            .unwrap();
+        let ask = |code, body: String| {
+            let request = kerolox_protocol::command::request(code).with_body(body);
+            let connection = connection.clone();
+            async move {
+                let reply = connection.request(request, PATIENCE).await.unwrap();
+                assert_eq!(reply.response_code(), ResponseCode::SUCCESS, "{reply:?}");
+                String::from_utf8(reply.body.to_vec()).unwrap()
+            }
+        };
+        let beat = r#"{"clientID":"c","consumerDataSet":[{"groupName":"G","subscriptionDataSet":[]}],"producerDataSet":[]}"#;
+        ask(RequestCode::HEART_BEAT, beat.to_owned()).await;
+        let query = |topic: &str| {
+            let body = format!(
+                r#"{{"clientId":"c","consumerGroup":"G","messageModel":"CLUSTERING","strategyName":"AVG","topic":"{topic}"}}"#
+            );
+            ask(RequestCode::QUERY_ASSIGNMENT, body)
+        };
+        let queue = |id| {
+            format!(r#"{{"messageQueue":{{"brokerName":"broker-a","queueId":{id},"topic":"shared"}},"mode":"PULL"}}"#)
+        };
+        let both = format!(r#"{{"messageQueueAssignments":[{},{}]}}"#, queue(0), queue(1));
+        assert_eq!(query("shared").await, both);
+        assert_eq!(query("nothing").await, "{}");
+        namesrv.stop().await;
+        assert_eq!(query("shared").await, both, "what is known is kept");
+        assert_eq!(query("other").await, "{}", "nobody can be asked");
+        broker.stop().await;
+    });
+}

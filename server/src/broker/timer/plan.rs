@@ -77,6 +77,12 @@ impl TimerService {
         Ok(Some(slot_ms))
     }
 
+    /// Start of the slot of a message of the broker's own; `None` if it is due already. A full slot takes it, too, and no lock
+    /// is waited for: it may be stored while timer messages are delivered.
+    pub(in crate::broker) fn slot_of(&self, deliver_ms: i64, now_ms: i64) -> Option<i64> {
+        (deliver_ms > now_ms).then(|| self.layout.floor(deliver_ms - 1))
+    }
+
     /// Above the limit a growing share is refused, above twice the limit everything.
     fn is_full(&self, slot_ms: i64) -> bool {
         let most = i64::from(self.options.most_a_slot);

@@ -68,7 +68,7 @@ impl Checks {
         round.save(broker);
         if ended && round.has_moved {
             // What was asked about must not be asked about again after a crash.
-            broker.offsets.persist(now_ms);
+            broker.persist_offsets(now_ms);
         }
         if ended && round.is_cut {
             self.next_ms = now_ms;

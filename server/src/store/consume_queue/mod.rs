@@ -13,7 +13,7 @@ mod writer;
 
 use std::io;
 use std::path::PathBuf;
-use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU8, Ordering};
 use std::sync::{Arc, Weak};
 
 use parking_lot::Mutex;
@@ -32,6 +32,14 @@ use unit::NONE_YET;
 pub(crate) use unit::{UNIT_BYTES, UNIT_LEN, Unit};
 pub(crate) use writer::QueueWriter;
 
+/// Who waits for messages of a queue.
+mod watcher {
+    /// Somebody who waits for this queue alone.
+    pub(super) const QUEUE: u8 = 1;
+    /// Somebody who waits for any queue of the topic.
+    pub(super) const TOPIC: u8 = 2;
+}
+
 /// A queue that was resolved once, so that appends and reads need no look-up.
 pub struct QueueHandle {
     topic: Box<str>,
@@ -45,7 +53,8 @@ pub struct QueueHandle {
     visible: AtomicI64,
     /// What was appended since the start; written under the writer's lock.
     pub(crate) puts: PutCounters,
-    is_watched: AtomicBool,
+    /// Bits of [`watcher`].
+    watchers: AtomicU8,
     is_deleted: AtomicBool,
     /// Itself, to be listed when it maps files.
     this: Weak<Self>,
@@ -85,7 +94,7 @@ impl QueueHandle {
             min: AtomicI64::new(0),
             visible: AtomicI64::new(0),
             puts: PutCounters::default(),
-            is_watched: AtomicBool::new(false),
+            watchers: AtomicU8::new(0),
             is_deleted: AtomicBool::new(false),
             this: Weak::clone(this),
             open,
@@ -129,18 +138,29 @@ impl QueueHandle {
     /// A message that becomes visible later is reported ([`super::AppendBatch::arrivals`], [`super::FlushReport`]); one that
     /// was visible before is in the returned offset. So whoever parks a pull and then compares misses nothing.
     pub fn watch(&self) -> i64 {
-        self.is_watched.store(true, Ordering::SeqCst);
+        self.watchers.fetch_or(watcher::QUEUE, Ordering::SeqCst);
         self.visible.load(Ordering::SeqCst)
     }
 
     /// Takes [`QueueHandle::watch`] back.
     pub fn unwatch(&self) {
-        self.is_watched.store(false, Ordering::SeqCst);
+        self.watchers.fetch_and(!watcher::QUEUE, Ordering::SeqCst);
+    }
+
+    /// As [`QueueHandle::watch`] for those who wait for several queues of the topic; neither takes the other back.
+    pub fn watch_topic(&self) -> i64 {
+        self.watchers.fetch_or(watcher::TOPIC, Ordering::SeqCst);
+        self.visible.load(Ordering::SeqCst)
+    }
+
+    /// Takes [`QueueHandle::watch_topic`] back.
+    pub fn unwatch_topic(&self) {
+        self.watchers.fetch_and(!watcher::TOPIC, Ordering::SeqCst);
     }
 
     /// Whether somebody waits.
     pub fn is_watched(&self) -> bool {
-        self.is_watched.load(Ordering::SeqCst)
+        self.watchers.load(Ordering::SeqCst) != 0
     }
 
     /// Whether the topic was deleted; appends are then refused.
@@ -154,7 +174,7 @@ impl QueueHandle {
             // Sequentially consistent with `watch`: one of the two sides sees the other.
             self.visible.store(next, Ordering::SeqCst);
         }
-        self.is_watched.load(Ordering::SeqCst)
+        self.is_watched()
     }
 
     pub(crate) fn set_min(&self, min: i64) {

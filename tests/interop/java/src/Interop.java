@@ -45,6 +45,7 @@ public final class Interop {
         NameServers.addTo(behaviours);
         Brokers.addTo(behaviours);
         Timers.addTo(behaviours);
+        addOfVersion5(behaviours);
         for (String name : wanted) {
             if (!name.equals("restart") && !behaviours.containsKey(name)) {
                 throw new IllegalArgumentException("no behaviour " + name + "; there are " + behaviours.keySet());
@@ -82,6 +83,20 @@ public final class Interop {
         System.out.flush();
         // Client threads that linger must not decide when the program ends.
         Runtime.getRuntime().halt(ok ? 0 : 1);
+    }
+
+    /** What clients of 5.x have on top. Codes of pops do not fit binary headers, the official servers see other ones. */
+    private static void addOfVersion5(Map<String, Behaviour> behaviours) throws Exception {
+        if ("ROCKETMQ".equals(System.getProperty("rocketmq.serialize.type"))) {
+            return;
+        }
+        Class<?> pops;
+        try {
+            pops = Class.forName("Pops");
+        } catch (ClassNotFoundException e) {
+            return;
+        }
+        pops.getMethod("addTo", Map.class).invoke(null, behaviours);
     }
 
     private static boolean report(String name, Cluster cluster, Behaviour behaviour) {

@@ -237,3 +237,24 @@ proptest! {
         drop(decode(&bytes));
     }
 }
+
+#[test]
+fn a_rewritten_record_keeps_all_but_topic_and_properties() {
+    let bytes = bytes_of(EXAMPLE);
+    let before = decode(&bytes).unwrap();
+    let view = RecordView::parse(&bytes).unwrap();
+    let topic = "t".repeat(200);
+    let after = decode(&rewrite(&view, &topic, &["POP_CK\u{1}x y\u{2}"]).unwrap()).unwrap();
+    assert_eq!(after.message.topic, topic);
+    assert_eq!(after.message.properties.get("POP_CK"), Some("x y"));
+    let restored = MessageExt {
+        message: Message {
+            topic: before.message.topic.clone(),
+            properties: before.message.properties.clone(),
+            ..after.message
+        },
+        store_size: before.store_size,
+        ..after
+    };
+    assert_eq!(restored, before);
+}
