@@ -2,6 +2,7 @@
 //! The store on the real disk and on the reference's files.
 
 mod golden;
+mod golden_timers;
 mod index;
 mod inspect;
 mod prop_crc;
