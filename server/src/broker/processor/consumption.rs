@@ -41,10 +41,10 @@ pub(crate) fn query_consume_time_span(broker: &Broker, request: &Request<'_>) ->
                 } else {
                     min_time_stamp
                 },
-                delay_time: if consumed < max {
-                    request.now_ms.saturating_sub(time_at(consumed))
-                } else {
-                    0
+                // Of a queue that was never consumed the reference counts from the year 1970.
+                delay_time: match time_at(consumed.max(0)) {
+                    next if consumed < max && next >= 0 => request.now_ms.saturating_sub(next),
+                    _ => 0,
                 },
                 max_time_stamp: time_at(max - 1),
                 message_queue: MessageQueue {
