@@ -40,7 +40,15 @@ final class Brokers {
         a.start();
         try {
             Cluster.awaitSize("messages that were there", gotA, 80);
-            // Handed over when everything is acknowledged, so that nothing comes twice.
+            // Handed over when everything is committed, so that nothing comes twice.
+            Cluster.await("committed offsets", () -> {
+                a.getDefaultMQPushConsumerImpl().persistConsumerOffset();
+                long committed = 0;
+                for (var queue : cluster.admin.examineConsumeStats(a.getConsumerGroup(), topic).getOffsetTable().values()) {
+                    committed += Math.max(queue.getConsumerOffset(), 0);
+                }
+                return committed == 80 ? true : null;
+            });
             b.start();
             try {
                 Cluster.await("queues at both consumers",

@@ -54,7 +54,7 @@ public final class Interop {
         boolean ok = true;
         cluster.start();
         // Behaviours share nothing but the server, so they wait for it side by side.
-        ExecutorService pool = Executors.newFixedThreadPool(6);
+        ExecutorService pool = Executors.newFixedThreadPool(16);
         List<Future<Boolean>> results = new ArrayList<>();
         for (Map.Entry<String, Behaviour> entry : behaviours.entrySet()) {
             if (wanted.isEmpty() || wanted.contains(entry.getKey())) {
