@@ -2,7 +2,7 @@
 //! Single inverted bits in the log of a real store: each costs one message at most, which is reported, and no damaged
 //! body is delivered.
 //!
-//! The ordinary run tries a few. All of them, 2,000 bits in 100,000 messages, which takes an hour:
+//! The ordinary run tries a few. All of them, 2,000 bits in 100,000 messages, which takes six minutes:
 //!
 //!     KEROLOX_FLIPS=2000 KEROLOX_FLIP_MESSAGES=100000 cargo test --release -p kerolox-server --test it flips -- --nocapture
 

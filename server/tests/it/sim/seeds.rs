@@ -43,6 +43,7 @@ pub(super) fn run(test: &str, seeds: Range<u64>, one: impl Fn(u64)) {
 }
 
 /// The first seed that fails, and what it says.
+#[cfg(debug_assertions)]
 pub(super) fn first_failure(mut seeds: Range<u64>, one: impl Fn(u64)) -> Option<(u64, String)> {
     seeds.find_map(|seed| {
         let failure = catch_unwind(AssertUnwindSafe(|| one(seed))).err()?;
