@@ -297,7 +297,7 @@ impl ConsumerOffsets {
         match written {
             Some(Ok(())) => return,
             Some(Err(error)) => {
-                tracing::error!(%error, "the consumer offsets could not be written")
+                tracing::error!(%error, "the consumer offsets could not be written");
             }
             None => {}
         }
