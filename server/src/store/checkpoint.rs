@@ -71,12 +71,23 @@ pub(crate) struct Exact {
     pub(crate) lows: i64,
 }
 
+/// Clocks are set back by some seconds now and then.
+const TOLERANCE_MS: i64 = 60_000;
+
 impl Checkpoint {
     /// Whether its times can be right at `now_ms`.
     pub(crate) fn is_of_the_past(&self, now_ms: i64) -> bool {
-        /// Clocks are set back by some seconds now and then.
-        const TOLERANCE_MS: i64 = 60_000;
         self.physic_timestamp.min(self.logics_timestamp) <= now_ms.saturating_add(TOLERANCE_MS)
+    }
+
+    /// Whether it says anything: one that is missing, cut or overwritten has no times, or none that can be right. Without
+    /// the extension nothing but its times tells.
+    pub(crate) fn is_credible(&self, now_ms: i64) -> bool {
+        let times = 0..=now_ms.saturating_add(TOLERANCE_MS);
+        self.exact.is_some()
+            || self.physic_timestamp > 0
+                && times.contains(&self.physic_timestamp)
+                && times.contains(&self.logics_timestamp)
     }
 
     /// The checkpoint to go on from at `now_ms`: times that can not be right would stay for ever.

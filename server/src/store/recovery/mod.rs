@@ -104,6 +104,7 @@ impl Recovery<'_> {
         let exact = known.filter(|exact| (first..=exact.flushed).contains(&exact.restart));
 
         let is_doubtful = self.checkpoint.exact.is_some() && exact.is_none()
+            || !self.checkpoint.is_credible(self.now_ms)
             || !self.checkpoint.is_of_the_past(self.now_ms);
         if is_doubtful {
             tracing::warn!(

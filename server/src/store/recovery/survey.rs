@@ -129,7 +129,8 @@ impl Recovery<'_> {
                 queue.queue_id() == 0
                     && units.any(|(name, place)| name == queue.topic() && place == offset)
             };
-            (is_own || is_light()) && has_tags_code
+            let has_size = i64::try_from(record.size) == Ok(unit.size.into());
+            (is_own || is_light()) && has_size && has_tags_code
         })?;
         // A record that can not be read may be rotten; that is the log's trouble and not the queue's.
         Ok(matches.unwrap_or(unit.end() <= start.cast_signed()))

@@ -148,7 +148,7 @@ fn damage(disk: &SimDisk, path: &Path, random: &mut fastrand::Rng) -> &'static s
 
 #[test]
 fn cuts_of_derived_files_cost_nothing() {
-    let count = std::env::var("KEROLOX_CUTS").map_or(200, |text| text.parse().unwrap());
+    let count = std::env::var("KEROLOX_CUTS").map_or(1000, |text| text.parse().unwrap());
     let disks = [disk(true), disk(false)];
     for seed in 0..count {
         let mut random = fastrand::Rng::with_seed(seed);
