@@ -15,6 +15,7 @@ mod flush_wait;
 mod long_poll;
 mod pop;
 mod processor;
+mod read_filter;
 mod schedule;
 mod settings;
 mod stats;

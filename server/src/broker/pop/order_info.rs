@@ -190,6 +190,15 @@ impl OrderInfo {
         state.watch(queue, free_ms);
     }
 
+    /// Forgets the batch of a queue: the group's offset was set anew.
+    pub(super) fn forget(&self, queue: &QueueOfGroup) {
+        let mut state = self.state.lock();
+        let queues = state.table.table.get_mut(&key(queue));
+        let had_batch = queues.is_some_and(|queues| queues.remove(&queue.queue_id).is_some());
+        state.dirty |= had_batch;
+        state.frees.remove(queue);
+    }
+
     /// Notes that a message is acknowledged.
     pub(super) fn acknowledge(
         &self,

@@ -213,6 +213,11 @@ impl Taking<'_> {
             group,
             queue_id,
         } = of_group;
+        if let Some(offset) = self.broker.offsets.take_reset(group, topic, *queue_id) {
+            self.broker.pop.order.forget(of_group);
+            self.commit(of_group, offset);
+            return offset;
+        }
         if let Some(offset) = self.broker.offsets.query(group, topic, *queue_id) {
             return offset;
         }
@@ -232,14 +237,13 @@ impl Taking<'_> {
     }
 
     fn read(&self, queue: &QueueHandle, offset: i64) -> GetResult {
-        let filter = &self.wanted.filter;
-        let mut matches = |code| {
-            filter
-                .as_ref()
-                .is_none_or(|filter| filter.matches_tags_code(code))
-        };
-        let store = &self.broker.store;
-        store.get_from(queue, offset, self.room(), usize::MAX, &mut matches)
+        let (broker, room) = (self.broker, self.room());
+        let (group, topic) = (&self.wanted.group, queue.topic());
+        self.wanted.filter.with(broker, group, topic, |filter| {
+            broker
+                .store
+                .get_filtered(queue, offset, room, usize::MAX, filter)
+        })
     }
 
     fn commit(&self, of_group: &QueueOfGroup, offset: i64) {

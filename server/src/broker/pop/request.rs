@@ -7,7 +7,6 @@
 use std::collections::VecDeque;
 use std::sync::Arc;
 
-use kerolox_protocol::body::heartbeat::SubscriptionData;
 use kerolox_protocol::command::ResponseHead;
 use kerolox_protocol::header::pop::{NotificationResponseHeader, PopMessageResponseHeader};
 use kerolox_protocol::{Command, ResponseCode, SerializeType};
@@ -16,6 +15,7 @@ use super::look;
 use super::polling::{Kind, NotParked, Waits};
 use super::receive::{Received, receive};
 use crate::broker::Broker;
+use crate::broker::read_filter::ReadFilter;
 use crate::net::{Replies, Session};
 use crate::store::{GetStatus, QueueHandle};
 
@@ -41,8 +41,7 @@ pub(in crate::broker) struct PopRequest {
     pub(in crate::broker) max_messages: usize,
     pub(in crate::broker) invisible_ms: i64,
     pub(in crate::broker) init_mode: i32,
-    /// `None` takes everything.
-    pub(in crate::broker) filter: Option<Arc<SubscriptionData>>,
+    pub(in crate::broker) filter: ReadFilter,
 }
 
 impl Waits for PopRequest {

@@ -23,6 +23,7 @@ use kerolox_protocol::{ResponseCode, header};
 use super::send::Ack;
 use crate::broker::Broker;
 use crate::broker::pop::{self, Assignment, Caller, PopRequest};
+use crate::broker::read_filter::ReadFilter;
 use crate::net::{Outcome, Replies, Request};
 use crate::refusal::{Refusal, answer, success};
 use crate::store::GetStatus;
@@ -108,7 +109,7 @@ fn check_pop(
         max_messages: usize::try_from(header.max_msg_nums).unwrap_or(0),
         invisible_ms: header.invisible_time,
         init_mode: header.init_mode,
-        filter: filter(header)?,
+        filter: filter(broker, header)?,
     })
 }
 
@@ -120,23 +121,25 @@ fn deadline_ms(request: &Request<'_>, born_time: Option<i64>, poll_time: i64) ->
     born_ms.saturating_add(poll_time)
 }
 
-fn filter(header: &PopMessageRequestHeader<'_>) -> Result<Option<Arc<SubscriptionData>>, Refusal> {
+/// What is popped. Unlike a pull's an expression needs no `enablePropertyFilter`, as at the reference.
+fn filter(broker: &Broker, header: &PopMessageRequestHeader<'_>) -> Result<ReadFilter, Refusal> {
     let expression = header.exp.unwrap_or_default();
-    match header.exp_type {
-        _ if expression.is_empty() => Ok(None),
-        None | Some("" | "TAG") => {
+    let kind = header.exp_type.filter(|kind| !kind.is_empty());
+    match kind {
+        _ if expression.is_empty() => Ok(ReadFilter::All),
+        None | Some("TAG") => {
             let tags = SubscriptionData::tags(header.topic, expression, 0);
-            Ok(Some(Arc::new(tags)).filter(|tags| !tags.code_set.is_empty()))
+            Ok(ReadFilter::by_tags(Arc::new(tags)))
         }
-        Some(other) => {
-            let remark = format!(
-                "parse the consumer's subscription failed: expType is '{other:.64}' of expression '{expression:.256}', \
-                 allowed: TAG"
-            );
-            Err(Refusal::new(
-                ResponseCode::SUBSCRIPTION_PARSE_FAILED,
-                remark,
-            ))
+        Some(kind) => {
+            let compiled = broker.filters.compile(kind, expression).map_err(|error| {
+                let remark = format!(
+                    "parse the consumer's subscription failed, group: {}, topic: {}: {error}",
+                    header.consumer_group, header.topic
+                );
+                Refusal::new(ResponseCode::SUBSCRIPTION_PARSE_FAILED, remark)
+            })?;
+            Ok(ReadFilter::Expression(compiled))
         }
     }
 }
@@ -222,7 +225,7 @@ pub(in crate::broker) fn notification(
             max_messages: 0,
             invisible_ms: 0,
             init_mode: header::pop::init_mode::MIN,
-            filter: None,
+            filter: ReadFilter::All,
         })
     };
     match wanted() {

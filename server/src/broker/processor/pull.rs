@@ -6,7 +6,6 @@
 //! Source: server.md 7, wire.md 6.
 
 mod checks;
-mod filter;
 
 use std::sync::Arc;
 
@@ -21,8 +20,8 @@ use super::{malformed, reply};
 use crate::broker::Broker;
 pub(super) use checks::property_filter;
 use checks::{Checked, check};
-use filter::PullFilter;
 
+use crate::broker::read_filter::ReadFilter;
 use crate::broker::stats::Get;
 use crate::net::{Replies, Request, Session};
 use crate::store::{GetResult, GetStatus, QueueHandle};
@@ -44,7 +43,7 @@ pub(in crate::broker) struct HeldPull {
     pub(in crate::broker) scanned: i64,
     max_messages: usize,
     max_bytes: usize,
-    filter: PullFilter,
+    filter: ReadFilter,
     topic_sys_flag: i32,
 }
 

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //! Pops: taken, acknowledged, handed out again.
 
+mod choice;
 mod crash;
 mod ordered;
 mod refusals;

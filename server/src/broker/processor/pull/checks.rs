@@ -13,9 +13,9 @@ use kerolox_protocol::message::name;
 use kerolox_protocol::{Command, RequestCode, ResponseCode};
 
 use super::super::reply;
-use super::filter::PullFilter;
 use crate::broker::Broker;
 use crate::broker::filters::is_tag;
+use crate::broker::read_filter::ReadFilter;
 use crate::net::Request;
 
 /// Values of the response field `forbiddenType`.
@@ -43,7 +43,7 @@ const TOOL_GROUPS: [&str; 10] = [
 
 /// What the checks found out.
 pub(super) struct Checked {
-    pub(super) filter: PullFilter,
+    pub(super) filter: ReadFilter,
     pub(super) topic_sys_flag: i32,
     pub(super) group: Arc<SubscriptionGroupConfig>,
 }
@@ -129,7 +129,7 @@ fn from_request(
     broker: &Broker,
     request: &Request<'_>,
     header: &PullMessageRequestHeader<'_>,
-) -> Result<PullFilter, Refused> {
+) -> Result<ReadFilter, Refused> {
     let (group, topic) = (header.consumer_group, header.topic);
     let unparsable = |reason: &str| {
         let remark = format!(
@@ -169,11 +169,11 @@ fn from_request(
         }
     };
     if is_tag(kind) {
-        return Ok(PullFilter::by_tags(subscription));
+        return Ok(ReadFilter::by_tags(subscription));
     }
     check_property_filter(broker, kind)?;
     match broker.filters.compile(kind, expression) {
-        Ok(filter) => Ok(PullFilter::Expression(filter)),
+        Ok(filter) => Ok(ReadFilter::Expression(filter)),
         Err(error) => Err(unparsable(&error.to_string())),
     }
 }
@@ -183,7 +183,7 @@ fn registered(
     broker: &Broker,
     header: &PullMessageRequestHeader<'_>,
     group_config: &SubscriptionGroupConfig,
-) -> Result<PullFilter, Refused> {
+) -> Result<ReadFilter, Refused> {
     let (group, topic) = (header.consumer_group, header.topic);
     let Some(message_model) = broker.clients.message_model(group) else {
         let remark =
@@ -211,7 +211,7 @@ fn registered(
         return Err(refuse(ResponseCode::SUBSCRIPTION_NOT_LATEST, remark));
     }
     if is_tag(&subscription.expression_type) {
-        return Ok(PullFilter::by_tags(subscription));
+        return Ok(ReadFilter::by_tags(subscription));
     }
     let Some(found) = broker.filters.get(topic, group) else {
         let remark = format!(
@@ -230,9 +230,9 @@ fn registered(
     }
     check_property_filter(broker, &subscription.expression_type)?;
     if subscription.class_filter_mode {
-        return Ok(PullFilter::All);
+        return Ok(ReadFilter::All);
     }
-    Ok(PullFilter::Registered(found))
+    Ok(ReadFilter::Registered(found))
 }
 
 fn check_property_filter(broker: &Broker, kind: &str) -> Result<(), Refused> {

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-//! Which messages a pull gets: by tags from the queue's unit, by SQL from the properties of the stored record.
+//! Which messages a pull or a pop gets: by tags from the queue's unit, by SQL from the properties of the stored record.
 
 use std::sync::Arc;
 
@@ -11,22 +11,22 @@ use crate::broker::filters::GroupFilter;
 use crate::filter::Filter;
 use crate::store::MessageFilter;
 
-/// The filter of a pull.
+/// The filter of a pull or a pop.
 #[derive(Clone, Debug)]
-pub(super) enum PullFilter {
+pub(in crate::broker) enum ReadFilter {
     /// Everything.
     All,
     /// By the hashes of tags.
     Tags(Arc<SubscriptionData>),
-    /// By an expression that came with the pull.
+    /// By an expression that came with the request.
     Expression(Arc<Filter>),
     /// By the expression of the group's heartbeats; a newer one counts for pulls that wait already.
     Registered(Arc<GroupFilter>),
 }
 
-impl PullFilter {
+impl ReadFilter {
     /// A subscription by tags.
-    pub(super) fn by_tags(data: Arc<SubscriptionData>) -> Self {
+    pub(in crate::broker) fn by_tags(data: Arc<SubscriptionData>) -> Self {
         if data.code_set.is_empty() || data.class_filter_mode {
             Self::All
         } else {
@@ -35,7 +35,7 @@ impl PullFilter {
     }
 
     /// Runs `read` with this filter for messages of `topic`.
-    pub(super) fn with<R>(
+    pub(in crate::broker) fn with<R>(
         &self,
         broker: &Broker,
         group: &str,
