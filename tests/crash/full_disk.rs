@@ -144,6 +144,7 @@ impl FullDisk {
         for topic in &TOPICS[..SCHEDULE] {
             wire::create_topic_at(test.broker.addr()?, topic, QUEUES)?;
         }
+        wire::create_group_at(test.broker.addr()?, GROUP)?;
         // An offset that is on disk before the disk is full.
         test.commit(1)?;
         let file = test.broker.store().join("config/consumerOffset.json");

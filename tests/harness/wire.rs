@@ -8,6 +8,8 @@ use std::time::Duration;
 
 use anyhow::{Context, ensure};
 use bytes::BytesMut;
+use kerolox_protocol::body;
+use kerolox_protocol::body::group::SubscriptionGroupConfig;
 use kerolox_protocol::code::{RequestCode, ResponseCode};
 use kerolox_protocol::command::Command;
 use kerolox_protocol::frame;
@@ -198,6 +200,21 @@ pub fn create_topic_at(broker: SocketAddr, topic: &str, queues: i32) -> anyhow::
         RequestCode::UPDATE_AND_CREATE_TOPIC,
         &header,
     ))?;
+    Ok(())
+}
+
+/// Creates a consumer group at the broker.
+///
+/// # Errors
+/// When it does not answer, or refuses.
+pub fn create_group_at(broker: SocketAddr, group: &str) -> anyhow::Result<()> {
+    let config = SubscriptionGroupConfig {
+        group_name: group.to_owned(),
+        ..SubscriptionGroupConfig::default()
+    };
+    let code = RequestCode::UPDATE_AND_CREATE_SUBSCRIPTIONGROUP;
+    let request = Command::request(code, &NoHeader).with_body(body::encode(&config));
+    Connection::open(broker)?.request_ok(request)?;
     Ok(())
 }
 
