@@ -93,15 +93,3 @@ pub struct SubscriptionGroupList {
     /// Groups to create or change.
     pub group_config_list: Vec<SubscriptionGroupConfig>,
 }
-
-/// Answer of UPDATE_AND_GET_GROUP_FORBIDDEN.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(default, rename_all = "camelCase")]
-pub struct GroupForbidden {
-    /// Group.
-    pub group: String,
-    /// Whether the group may read the topic.
-    pub readable: bool,
-    /// Topic.
-    pub topic: String,
-}

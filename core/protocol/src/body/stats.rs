@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 
 use super::heartbeat::SubscriptionData;
-use super::queue::{MessageQueue, QueueMap};
+use super::queue::QueueMap;
 
 /// Offsets of a group in one queue.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -89,30 +89,6 @@ pub struct BrokerStatsData {
     pub stats_minute: BrokerStatsItem,
 }
 
-/// Times of a queue, milliseconds since the epoch; -1 where there is no message. The receiver makes texts of them.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase")]
-pub struct QueueTimeSpan {
-    /// Store time of the last message that was consumed.
-    pub consume_time_stamp: i64,
-    /// How long the next one has been waiting.
-    pub delay_time: i64,
-    /// Store time of the last message.
-    pub max_time_stamp: i64,
-    /// The queue.
-    pub message_queue: MessageQueue,
-    /// Store time of the first message.
-    pub min_time_stamp: i64,
-}
-
-/// Answer of QUERY_CONSUME_TIME_SPAN.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(default, rename_all = "camelCase")]
-pub struct QueryConsumeTimeSpanResponse {
-    /// One entry a queue.
-    pub consume_time_span_set: Vec<QueueTimeSpan>,
-}
-
 /// Answer of QUERY_SUBSCRIPTION_BY_CONSUMER.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, rename_all = "camelCase")]
@@ -125,14 +101,6 @@ pub struct QuerySubscriptionResponse {
     /// Topic.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub topic: Option<String>,
-}
-
-/// Answer of QUERY_CORRECTION_OFFSET.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(default, rename_all = "camelCase")]
-pub struct QueryCorrectionOffsetResponse {
-    /// Queue id to offset.
-    pub correction_offsets: BTreeMap<i32, i64>,
 }
 
 /// A unit of a consume queue.

@@ -34,34 +34,12 @@ header! {
 }
 
 header! {
-    /// QUERY_CONSUME_TIME_SPAN.
-    pub struct QueryConsumeTimeSpanRequestHeader<'a> {
-        /// Topic.
-        "topic" topic: &'a str,
-        /// Consumer group.
-        "group" group: &'a str,
-    }
-}
-
-header! {
     /// QUERY_SUBSCRIPTION_BY_CONSUMER.
     pub struct QuerySubscriptionByConsumerRequestHeader<'a> {
         /// Consumer group.
         "group" group: &'a str,
         /// Topic.
         "topic" topic: Option<&'a str>,
-    }
-}
-
-header! {
-    /// QUERY_CORRECTION_OFFSET.
-    pub struct QueryCorrectionOffsetRequestHeader<'a> {
-        /// Groups to leave out, joined by `,`.
-        "filterGroups" filter_groups: Option<&'a str>,
-        /// Group to compare with.
-        "compareGroup" compare_group: &'a str,
-        /// Topic.
-        "topic" topic: &'a str,
     }
 }
 
@@ -78,18 +56,6 @@ header! {
         "count" count: i32,
         /// Group whose subscription is asked for.
         "consumerGroup" consumer_group: Option<&'a str>,
-    }
-}
-
-header! {
-    /// UPDATE_AND_GET_GROUP_FORBIDDEN.
-    pub struct UpdateGroupForbiddenRequestHeader<'a> {
-        /// Consumer group.
-        "group" group: &'a str,
-        /// Topic.
-        "topic" topic: &'a str,
-        /// Whether the group may read the topic; absent only asks.
-        "readable" readable: Option<bool>,
     }
 }
 

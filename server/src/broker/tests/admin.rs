@@ -3,8 +3,9 @@
 
 use kerolox_protocol::body;
 use kerolox_protocol::body::connection::ProducerTable;
+use kerolox_protocol::body::consumption::{ConsumeTimeSpans, CorrectionOffsets, GroupForbidden};
 use kerolox_protocol::body::group::{
-    GroupForbidden, SubscriptionGroupConfig, SubscriptionGroupList, SubscriptionGroupTable,
+    SubscriptionGroupConfig, SubscriptionGroupList, SubscriptionGroupTable,
 };
 use kerolox_protocol::body::ha::HaRuntimeInfo;
 use kerolox_protocol::body::heartbeat::{
@@ -14,17 +15,19 @@ use kerolox_protocol::body::queue::MessageQueue;
 use kerolox_protocol::body::register::KvTable;
 use kerolox_protocol::body::stats::{
     BrokerStatsData, ConsumeStats, ConsumeStatsList, QueryConsumeQueueResponse,
-    QueryConsumeTimeSpanResponse, QueryCorrectionOffsetResponse, QuerySubscriptionResponse,
+    QuerySubscriptionResponse,
 };
 use kerolox_protocol::body::topic::TopicList;
 use kerolox_protocol::command::request;
 use kerolox_protocol::header::admin::GroupRequestHeader;
+use kerolox_protocol::header::reset::{
+    QueryConsumeTimeSpanRequestHeader, QueryCorrectionOffsetHeader,
+    UpdateGroupForbiddenRequestHeader,
+};
 use kerolox_protocol::header::stats::{
     GetBrokerConsumeStatsRequestHeader, GetConsumeStatsRequestHeader,
-    QueryConsumeQueueRequestHeader, QueryConsumeTimeSpanRequestHeader,
-    QueryCorrectionOffsetRequestHeader, QuerySubscriptionByConsumerRequestHeader,
-    SetCommitLogReadModeRequestHeader, UpdateGroupForbiddenRequestHeader,
-    ViewBrokerStatsDataRequestHeader,
+    QueryConsumeQueueRequestHeader, QuerySubscriptionByConsumerRequestHeader,
+    SetCommitLogReadModeRequestHeader, ViewBrokerStatsDataRequestHeader,
 };
 
 use super::*;
@@ -434,7 +437,7 @@ fn time_spans_and_corrections_follow_the_committed_offsets() {
         RequestCode::QUERY_CONSUME_TIME_SPAN,
         &header,
     ));
-    let spans = ok::<QueryConsumeTimeSpanResponse>(&reply).consume_time_span_set;
+    let spans = ok::<ConsumeTimeSpans>(&reply).consume_time_span_set;
     assert_eq!(spans.len(), 4);
     let start = 1_700_000_000_000;
     assert_eq!(
@@ -451,7 +454,7 @@ fn time_spans_and_corrections_follow_the_committed_offsets() {
     rig.broker.offsets.commit(peer, "H", "T", 0, 2);
     rig.broker.offsets.commit(peer, "I", "T", 0, 3);
     let mut lowest = |filter_groups, compare_group| {
-        let header = QueryCorrectionOffsetRequestHeader {
+        let header = QueryCorrectionOffsetHeader {
             filter_groups,
             compare_group,
             topic: "T",
@@ -460,7 +463,7 @@ fn time_spans_and_corrections_follow_the_committed_offsets() {
             RequestCode::QUERY_CORRECTION_OFFSET,
             &header,
         ));
-        ok::<QueryCorrectionOffsetResponse>(&reply).correction_offsets[&0]
+        ok::<CorrectionOffsets>(&reply).correction_offsets[&0]
     };
     assert_eq!(lowest(None, "nobody"), 1);
     assert_eq!(lowest(Some("G"), "H"), 2);
@@ -700,7 +703,7 @@ fn offsets_and_indexes_out_of_all_range_are_survived() {
         RequestCode::QUERY_CONSUME_TIME_SPAN,
         &header,
     ));
-    let spans = ok::<QueryConsumeTimeSpanResponse>(&reply).consume_time_span_set;
+    let spans = ok::<ConsumeTimeSpans>(&reply).consume_time_span_set;
     assert_eq!((spans[0].consume_time_stamp, spans[0].delay_time), (-1, 0));
     for (index, count) in [(i64::MIN, 1), (i64::MAX, i32::MAX), (0, i32::MIN), (-1, 0)] {
         let header = QueryConsumeQueueRequestHeader {
