@@ -3,8 +3,8 @@
 //!
 //! Invariants that make it sound:
 //! - bytes below `readable` are never written through this mapping again; shared slices are handed out only there;
-//! - bytes at or above `readable` are written only by the one [`MappedWriter`] of the mapping, which takes `&mut self`,
-//!   and no slice of them exists but those that borrow this writer;
+//! - bytes at or above `readable` are written only by the one [`MappedWriter`], through the mapping or the file, which takes
+//!   `&mut self`, and no slice of them exists but those that borrow this writer;
 //! - `readable` is raised with `Release` after the bytes were written and read with `Acquire` before they are read.
 //!
 //! What can not be excluded from here: another process that truncates the file. The store's lock keeps other brokers

@@ -42,8 +42,6 @@ pub enum Sabotage {
     OffsetGivenTwice,
     /// The unit of a delayed message loses its deliver time in recovery.
     DeliverTimeLost,
-    /// A record's head is written before the rest.
-    HeadFirst,
     /// The messages of a batch are appended one by one.
     GroupTornApart,
     /// The index goes on behind the end of the log after a start.
@@ -60,7 +58,7 @@ pub enum Sabotage {
     StopWithoutFlush,
     /// A full disk is taken for a failure.
     FullDiskIsFinal,
-    /// Records are written without space reserved for them.
+    /// Units are written without space reserved for them.
     SpaceNotReserved,
     /// Every start reads the log from its beginning.
     StartFromBeginning,

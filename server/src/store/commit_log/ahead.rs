@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-//! Preparing what appends will need: space, pages, the next segment. The slow parts run without the append lock.
+//! Preparing what appends will need: space, the next segment. The slow parts run without the append lock.
 
 use std::io;
 use std::sync::Arc;
@@ -9,7 +9,7 @@ use super::{CommitLog, refusal};
 use crate::store::AppendError;
 use crate::store::disk::{Segment, SegmentWriter};
 
-/// Space and pages are prepared at least this far ahead of the end, bytes.
+/// Space is prepared at least this far ahead of the end, bytes.
 pub(super) const MIN_AHEAD: u64 = 4 << 20;
 /// And at most this far, however fast the log grows.
 const MAX_AHEAD: u64 = 64 << 20;
@@ -19,12 +19,12 @@ pub(super) struct NewSegment {
     pub(super) log: Box<dyn SegmentWriter>,
     /// What is appended to, with a transient pool.
     pub(super) buffer: Option<Box<dyn SegmentWriter>>,
-    /// Bytes at its beginning whose space is reserved and whose pages are in memory.
+    /// Bytes at its beginning whose space is reserved.
     pub(super) prepared: u64,
 }
 
 impl NewSegment {
-    /// Reserves the beginning and brings it into memory.
+    /// Reserves the beginning.
     fn prepare(&mut self, log: &CommitLog) {
         let segment = self.buffer.as_ref().unwrap_or(&self.log).segment();
         let end = MIN_AHEAD.min(segment.len());
@@ -77,10 +77,10 @@ impl CommitLog {
         })
     }
 
-    /// Reserves space, brings pages in and creates the next segment ahead of the appends; the slow parts run unlocked.
+    /// Reserves space and creates the next segment ahead of the appends; the slow parts run unlocked.
     pub(crate) fn prepare_ahead(&self) {
         let segment_len = self.files.segment_len();
-        let (segment, base, position, reserved, faulted, ahead, wants_next) = {
+        let (segment, base, position, reserved, brought_in, ahead, wants_next) = {
             let mut tail = self.tail.lock();
             let grown = tail.position - tail.position_at_prepare;
             tail.position_at_prepare = tail.position;
@@ -97,7 +97,7 @@ impl CommitLog {
                 tail.base,
                 tail.position,
                 tail.reserved,
-                tail.faulted,
+                tail.brought_in,
                 tail.ahead,
                 wants_next,
             )
@@ -109,11 +109,11 @@ impl CommitLog {
             && segment
                 .reserve(reserved.max(position) - base, target - base)
                 .is_ok();
-        if target > faulted.max(position) && (is_reserved || reserved >= target) {
+        if target > brought_in.max(position) && (is_reserved || reserved >= target) {
             let is_slow = ahead < MAX_AHEAD;
             self.bring_in(
                 segment.as_ref(),
-                faulted.max(position) - base,
+                brought_in.max(position) - base,
                 target - base,
                 is_slow,
             );
@@ -135,7 +135,7 @@ impl CommitLog {
             if is_reserved {
                 tail.reserved = tail.reserved.max(target);
             }
-            tail.faulted = tail.faulted.max(target);
+            tail.brought_in = tail.brought_in.max(target);
             // At the end of a segment there is nothing more to prepare until the next begins.
             tail.low_water = if target == end {
                 end
@@ -145,17 +145,19 @@ impl CommitLog {
         }
     }
 
-    /// Brings reserved pages into memory.
+    /// Brings reserved pages into memory, where that is needed before they are written.
     ///
-    /// Of a log that grows slowly each flush has little to write. Under SYNC_FLUSH the pages are also written once as they
+    /// A buffer of the pool is locked in memory, which takes hold of the pages of its mapping.
+    ///
+    /// Of a log that grows slowly each flush has little to write. Under SYNC_FLUSH the pages are written once as they
     /// are: the first write to reserved space costs a commit of the file system's journal, which takes as long as the flush
     /// itself. A log that grows fast shares flushes among many records, and would only write twice as much.
     fn bring_in(&self, segment: &dyn Segment, from: u64, to: u64, is_slow: bool) {
-        segment.prefault(from, to, is_slow);
-        if is_slow && self.is_synchronous {
-            segment.begin_writing(from, to);
-            // Writing made the first write to each page a fault again.
+        if self.has_pool() {
+            segment.prefault(from, to, false);
+        } else if is_slow && self.is_synchronous {
             segment.prefault(from, to, true);
+            segment.begin_writing(from, to);
         }
     }
 

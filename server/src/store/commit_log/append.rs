@@ -2,14 +2,20 @@
 //! Appending a batch: the one short critical section of the store.
 //!
 //! Under the append lock, for each record: is there room in the segment, which queue offset does it get, patch the
-//! open fields, copy the record into the mapping, write the unit of its consume queue. No allocation, no look-up, no
-//! system call as long as the background thread keeps space prepared.
+//! open fields. Then the records go to the file together, and the units of their consume queues are written. No
+//! allocation and no look-up; the only system call is that one write, as long as the background thread keeps space
+//! reserved.
 //!
-//! The head of a record (size and magic) is copied after the rest: a process that is killed in between leaves no
-//! record rather than half of one.
+//! Records go through the file's handle and not through the mapping that readers use: a mapped page costs a fault when
+//! it is first written and after each flush, and each flush an interrupt on every processor for each page (ADR 4).
+//!
+//! A process that is killed in between leaves the first pages of what was written. Behind them the file holds zeros, so
+//! recovery tells a record that is cut from a whole one.
 
+use std::io;
+use std::ops::Range;
 use std::sync::Arc;
-use std::sync::atomic::{Ordering, compiler_fence};
+use std::sync::atomic::Ordering;
 
 use kerolox_protocol::message::record;
 use parking_lot::MutexGuard;
@@ -32,14 +38,22 @@ pub struct AppendOutcome {
     pub(crate) is_low: bool,
 }
 
-/// The records of a batch and their further queues.
-struct Records<'b> {
+/// One append, under the append lock.
+struct Round<'b> {
+    log: &'b CommitLog,
+    tail: &'b mut Tail,
+    /// Whether records are visible as soon as they are in the log; else their queues wait in [`Tail::touched`].
+    shows_at_once: bool,
     arena: &'b mut [u8],
+    entries: &'b [Entry],
+    queues: &'b [Arc<QueueHandle>],
     lights: Lights<'b>,
+    results: &'b mut Vec<Result<Appended, AppendError>>,
+    arrivals: &'b mut Vec<usize>,
+    /// Entries that have their places, one after the other at the end of the log, but are not written.
+    placed: Range<usize>,
+    appended: usize,
 }
-
-/// Size and magic: what makes bytes a record.
-const HEAD: usize = 8;
 
 impl CommitLog {
     /// Appends the batch; `now_ms` becomes the store timestamp unless an earlier record has a later one. With
@@ -62,55 +76,36 @@ impl CommitLog {
         } = batch;
         results.clear();
         arrivals.clear();
-        let lights = Lights {
-            queues,
-            all: lights,
-        };
         let mut tail = self.tail.lock();
         tail.last_timestamp = tail.last_timestamp.max(now_ms);
         *store_timestamp = tail.last_timestamp;
 
-        let mut appended = 0;
-        let mut current: Option<(usize, &Arc<QueueHandle>, MutexGuard<'_, QueueWriter>)> = None;
-        let mut rest = entries.as_slice();
-        while let Some(first) = rest.first() {
-            let (group, after) = rest
-                .split_at_checked(first.group_len.max(1))
-                .unwrap_or((rest, &[]));
-            rest = after;
-            if current
-                .as_ref()
-                .is_none_or(|(index, ..)| *index != first.queue)
-            {
-                show(current.take(), shows_at_once, &mut tail, arrivals);
-                current = queues
-                    .get(first.queue)
-                    .map(|queue| (first.queue, queue, queue.writer.lock()));
-            }
-            let before = results.len();
-            let result = match (&mut current, self.refusal()) {
-                (_, Some(error)) => Err(error),
-                (Some((_, queue, writer)), None) => {
-                    let records = Records { arena, lights };
-                    self.append_group(&mut tail, queue, writer, group, records, results)
-                }
-                (None, None) => Err(AppendError::QueueDeleted),
-            };
-            match result {
-                Ok(()) => {
-                    appended += group.len();
-                    for (light, queue) in lights.of(first.lights.clone()) {
-                        let light = (light.queue, queue, queue.writer.lock());
-                        show(Some(light), shows_at_once, &mut tail, arrivals);
-                    }
-                }
-                Err(error) => {
-                    results.truncate(before);
-                    results.extend(group.iter().map(|_| Err(error)));
-                }
-            }
+        let mut round = Round {
+            log: self,
+            tail: &mut tail,
+            shows_at_once,
+            arena,
+            entries,
+            queues,
+            lights: Lights {
+                queues,
+                all: lights,
+            },
+            results,
+            arrivals,
+            placed: 0..0,
+            appended: 0,
+        };
+        let mut next = 0;
+        while let Some(first) = entries.get(next) {
+            let is_torn = sabotage::is(Sabotage::GroupTornApart);
+            let group_len = if is_torn { 1 } else { first.group_len.max(1) };
+            let end = (next + group_len).min(entries.len());
+            round.add(next..end);
+            next = end;
         }
-        show(current, shows_at_once, &mut tail, arrivals);
+        round.write_placed();
+        let appended = round.appended;
         self.written.store(tail.position, Ordering::Release);
         AppendOutcome {
             appended,
@@ -118,164 +113,244 @@ impl CommitLog {
             is_low: tail.is_low(),
         }
     }
+}
 
-    fn append_group(
-        &self,
-        tail: &mut Tail,
-        queue: &QueueHandle,
-        writer: &mut QueueWriter,
-        group: &[Entry],
-        records: Records<'_>,
-        results: &mut Vec<Result<Appended, AppendError>>,
-    ) -> Result<(), AppendError> {
-        let (Some(first), Some(last)) = (group.first(), group.last()) else {
+impl<'b> Round<'b> {
+    /// Takes a group: all of it is appended, or nothing.
+    fn add(&mut self, group: Range<usize>) {
+        match self.place(group.clone()) {
+            Ok(()) => self.placed.end = group.end,
+            Err(error) => {
+                // The placed entries follow one another in the arena.
+                self.write_placed();
+                self.results.extend(group.clone().map(|_| Err(error)));
+                self.placed = group.end..group.end;
+            }
+        }
+    }
+
+    /// Gives a group its places behind what is placed already.
+    fn place(&mut self, group: Range<usize>) -> Result<(), AppendError> {
+        let entries = self.entries.get(group.clone()).unwrap_or_default();
+        let (Some(first), Some(last)) = (entries.first(), entries.last()) else {
             return Ok(());
         };
-        let Records { arena, lights } = records;
-        if queue.is_deleted() {
-            return Err(AppendError::QueueDeleted);
+        let queue = self.queues.get(first.queue);
+        let queue = queue.ok_or(AppendError::QueueDeleted)?;
+        let size = (last.range.end - first.range.start) as u64;
+        // A queue makes one further segment ahead.
+        let has_units = self.placed.len() + group.len() <= queue.units_per_segment();
+        if !has_units || !self.tail.has_room(self.log, self.placed_bytes() + size) {
+            self.write_placed();
         }
-        if sabotage::is(Sabotage::GroupTornApart) && group.len() > 1 {
-            return group.chunks(1).try_for_each(|one| {
-                let records = Records {
-                    arena: &mut *arena,
-                    lights,
-                };
-                self.append_group(tail, queue, writer, one, records, results)
-            });
+        if let Some(error) = self.log.refusal() {
+            return Err(error);
         }
-        let (from, to) = (first.range.start, last.range.end);
-        tail.make_room(self, (to - from) as u64)?;
-        let queued = group.iter().filter(|entry| entry.is_queued).count();
+        let before = self.placed_bytes();
+        self.tail.make_room(self.log, before + size)?;
+
+        let queued = entries.iter().filter(|entry| entry.is_queued).count();
+        let mut queue_offset = {
+            let mut writer = queue.writer.lock();
+            if queue.is_deleted() {
+                return Err(AppendError::QueueDeleted);
+            }
+            let placed = writer.place(&queue.files, queued);
+            placed.map_err(|error| refusal(&error))?
+        };
+        if let Err(error) = self.lights.place(first.lights.clone(), self.arena) {
+            queue.writer.lock().take_back(queued);
+            return Err(error);
+        }
         if queued > 0 {
-            writer
-                .prepare(&queue.files, queued)
-                .map_err(|error| refusal(&error))?;
             queue.note_open();
         }
-        let light_units = first.lights.len();
-        if light_units > 0 {
-            lights.prepare(first.lights.clone(), arena)?;
-        }
 
-        let timestamp = tail.last_timestamp;
-        let start = tail.position;
-        let (mut position, mut queue_offset) = (start, writer.next());
-        for entry in group {
-            let physical_offset = position.cast_signed();
+        let timestamp = self.tail.last_timestamp;
+        let mut physical_offset = (self.tail.position + before).cast_signed();
+        for entry in entries {
             let offset = if entry.is_queued { queue_offset } else { 0 };
-            if let Some(bytes) = arena.get_mut(entry.range.clone()) {
+            if let Some(bytes) = self.arena.get_mut(entry.range.clone()) {
                 record::patch(bytes, offset, physical_offset, timestamp);
-                if self.appends_crc {
+                if self.log.appends_crc {
                     record::patch_crc(bytes);
                 }
             }
-            results.push(Ok(Appended {
+            self.results.push(Ok(Appended {
                 physical_offset,
                 queue_offset: offset,
                 size: entry.size,
             }));
-            position += entry.range.len() as u64;
+            physical_offset += i64::from(entry.size);
             queue_offset += i64::from(entry.is_queued);
         }
-        let mut at = start;
-        let copied = group.iter().try_for_each(|entry| {
-            let bytes = arena.get(entry.range.clone()).unwrap_or_default();
-            let place = at;
-            at += bytes.len() as u64;
-            copy(tail, place, bytes)
-        });
-        let copied = copied.and_then(|()| {
-            tail.position = position;
-            tail.units += i64::try_from(queued + light_units).unwrap_or(0);
-            if self.pool.is_none() {
-                tail.writer.publish(position - tail.base);
-            }
-            let mut at = start.cast_signed();
-            for entry in group {
-                if entry.is_queued {
-                    let tags_code = match entry.tags_code {
-                        TagsCode::Hash(code) => code,
-                        TagsCode::DeliverAfterMs(delay) => timestamp.saturating_add(delay),
-                    };
-                    if light_units > 0 {
-                        let unit = Unit {
-                            physical_offset: at,
-                            size: entry.size,
-                            tags_code,
-                        };
-                        lights.put(entry.lights.clone(), &unit)?;
-                    }
-                    let tags_code = queue.ext.as_ref().map_or(tags_code, |ext| {
-                        let unit = ExtUnit {
-                            tags_code,
-                            store_timestamp: timestamp,
-                        };
-                        ext.put(unit, entry.bits.as_deref().unwrap_or_default())
-                    });
-                    writer.put(
-                        &queue.files,
-                        &Unit {
-                            physical_offset: at,
-                            size: entry.size,
-                            tags_code,
-                        },
-                    )?;
-                }
-                at += i64::from(entry.size);
-            }
-            Ok(())
-        });
-        if copied.is_ok() {
-            let (messages, bytes) = (group.len() as u64, position - start);
-            self.puts.add(messages, bytes);
-            queue.puts.add(messages, bytes);
-        }
-        copied.map_err(|error| {
-            if !sabotage::is(Sabotage::FailedWriteForgotten) {
-                self.poison(&error);
-            }
-            AppendError::Poisoned
-        })
+        Ok(())
     }
-}
 
-/// Copies a record to the log, its head last: of a batch that is cut short only whole records are there, the first ones.
-fn copy(tail: &mut Tail, start: u64, bytes: &[u8]) -> std::io::Result<()> {
-    let at = start - tail.base;
-    let (head, body) = bytes
-        .split_at_checked(HEAD)
-        .ok_or(std::io::ErrorKind::InvalidInput)?;
-    if sabotage::is(Sabotage::HeadFirst) {
-        return tail.writer.write(at, bytes);
+    fn placed_entries(&self) -> &'b [Entry] {
+        self.entries.get(self.placed.clone()).unwrap_or_default()
     }
-    tail.writer.write(at + HEAD as u64, body)?;
-    // Keeps the compiler from joining or swapping the two copies; the processor keeps the order of stores.
-    compiler_fence(Ordering::SeqCst);
-    tail.writer.write(at, head)
-}
 
-/// Ends the work on a queue: its messages become visible, or wait for a commit or flush.
-fn show(
-    current: Option<(usize, &Arc<QueueHandle>, MutexGuard<'_, QueueWriter>)>,
-    shows_at_once: bool,
-    tail: &mut Tail,
-    arrivals: &mut Vec<usize>,
-) {
-    let Some((index, queue, mut writer)) = current else {
-        return;
-    };
-    if !std::mem::replace(&mut writer.is_dirty, true) {
-        tail.dirty.push(Arc::clone(queue));
-    }
-    if !shows_at_once {
-        if !std::mem::replace(&mut writer.is_touched, true) {
-            tail.touched.push(Arc::clone(queue));
+    /// Where the placed records are in the arena.
+    fn placed_range(&self) -> Range<usize> {
+        match self.placed_entries() {
+            [] => 0..0,
+            [first, .., last] => first.range.start..last.range.end,
+            [only] => only.range.clone(),
         }
-        return;
     }
-    let next = writer.next();
-    if next > queue.max_offset() && queue.show(next) {
-        arrivals.push(index);
+
+    fn placed_bytes(&self) -> u64 {
+        self.placed_range().len() as u64
+    }
+
+    /// Writes what is placed: to the log, then to the queues.
+    fn write_placed(&mut self) {
+        let entries = self.placed_entries();
+        if entries.is_empty() {
+            return;
+        }
+        let bytes = self.arena.get(self.placed_range()).unwrap_or_default();
+        let at = self.tail.position - self.tail.base;
+        if let Err(error) = self.tail.writer.write_through(at, bytes) {
+            // The next append writes over what arrived. A full disk may have space again, anything else is final.
+            let refused = match refusal(&error) {
+                AppendError::DiskFull => AppendError::DiskFull,
+                _ => self.fail(&error),
+            };
+            self.refuse_placed(0, refused);
+            return;
+        }
+        let position = self.tail.position;
+        self.tail.position += self.placed_bytes();
+        if self.log.pool.is_none() {
+            self.tail
+                .writer
+                .publish(self.tail.position - self.tail.base);
+        }
+        self.enter(position.cast_signed());
+        self.placed.start = self.placed.end;
+    }
+
+    /// Writes the units of the placed records, the first of which is at `physical_offset` of the log, and shows them.
+    fn enter(&mut self, mut physical_offset: i64) {
+        let entries = self.placed_entries();
+        let mut current: Option<(usize, &Arc<QueueHandle>, MutexGuard<'_, QueueWriter>)> = None;
+        let mut group = 0..0;
+        let mut group_bytes = 0;
+        for (number, entry) in entries.iter().enumerate() {
+            if number >= group.end {
+                group = number..number + entry.group_len.max(1);
+                group_bytes = 0;
+            }
+            if current
+                .as_ref()
+                .is_none_or(|(index, ..)| *index != entry.queue)
+            {
+                self.show(current.take());
+                let queue = self.queues.get(entry.queue);
+                current = queue.map(|queue| (entry.queue, queue, queue.writer.lock()));
+            }
+            let Some((_, queue, writer)) = &mut current else {
+                continue;
+            };
+            let entered = self.put_units(entry, queue, writer, physical_offset);
+            if let Err(error) = entered {
+                drop(current.take());
+                let refused = self.fail(&error);
+                self.refuse_placed(group.start, refused);
+                return;
+            }
+            group_bytes += entry.range.len() as u64;
+            if number + 1 == group.end {
+                queue.puts.add(group.len() as u64, group_bytes);
+                self.log.puts.add(group.len() as u64, group_bytes);
+                self.appended += group.len();
+            }
+            for (light, queue) in self.lights.of(entry.lights.clone()) {
+                self.show(Some((light.queue, queue, queue.writer.lock())));
+            }
+            physical_offset += i64::from(entry.size);
+        }
+        self.show(current);
+    }
+
+    fn put_units(
+        &mut self,
+        entry: &Entry,
+        queue: &QueueHandle,
+        writer: &mut QueueWriter,
+        physical_offset: i64,
+    ) -> io::Result<()> {
+        if !entry.is_queued {
+            return Ok(());
+        }
+        let timestamp = self.tail.last_timestamp;
+        let tags_code = match entry.tags_code {
+            TagsCode::Hash(code) => code,
+            TagsCode::DeliverAfterMs(delay) => timestamp.saturating_add(delay),
+        };
+        let unit = Unit {
+            physical_offset,
+            size: entry.size,
+            tags_code,
+        };
+        self.tail.units += self.lights.put(entry.lights.clone(), &unit)?;
+        // Of a topic that was deleted meanwhile the record stays in the log.
+        if queue.is_deleted() {
+            return Ok(());
+        }
+        let tags_code = queue.ext.as_ref().map_or(tags_code, |ext| {
+            let unit = ExtUnit {
+                tags_code,
+                store_timestamp: timestamp,
+            };
+            ext.put(unit, entry.bits.as_deref().unwrap_or_default())
+        });
+        writer.put(&queue.files, &Unit { tags_code, ..unit })?;
+        self.tail.units += 1;
+        Ok(())
+    }
+
+    /// Refuses the placed entries from the one with this number on.
+    fn refuse_placed(&mut self, number: usize, error: AppendError) {
+        let from = self.placed.start + number;
+        for entry in self.placed_entries().iter().skip(number) {
+            if let Some(queue) = self.queues.get(entry.queue) {
+                queue.writer.lock().take_back(entry.is_queued.into());
+            }
+            self.lights.take_back(entry.lights.clone());
+        }
+        let refused = self.results.get_mut(from..self.placed.end);
+        refused.unwrap_or_default().fill(Err(error));
+        self.placed.start = self.placed.end;
+    }
+
+    /// What a write failed with is final.
+    fn fail(&self, error: &io::Error) -> AppendError {
+        if !sabotage::is(Sabotage::FailedWriteForgotten) {
+            self.log.poison(error);
+        }
+        AppendError::Poisoned
+    }
+
+    /// Ends the work on a queue: its messages become visible, or wait for a commit or flush.
+    fn show(&mut self, current: Option<(usize, &Arc<QueueHandle>, MutexGuard<'_, QueueWriter>)>) {
+        let Some((index, queue, mut writer)) = current else {
+            return;
+        };
+        if !std::mem::replace(&mut writer.is_dirty, true) {
+            self.tail.dirty.push(Arc::clone(queue));
+        }
+        if !self.shows_at_once {
+            if !std::mem::replace(&mut writer.is_touched, true) {
+                self.tail.touched.push(Arc::clone(queue));
+            }
+            return;
+        }
+        let next = writer.next();
+        if next > queue.max_offset() && queue.show(next) {
+            self.arrivals.push(index);
+        }
     }
 }

@@ -35,30 +35,51 @@ impl<'b> Lights<'b> {
         lights.filter_map(move |light| Some((light, self.queues.get(light.queue)?)))
     }
 
-    /// Makes room for one unit in each queue and writes its place into the record. Nothing has happened if this fails.
-    pub(super) fn prepare(self, range: Range<usize>, arena: &mut [u8]) -> Result<(), AppendError> {
-        for (light, queue) in self.of(range) {
-            if queue.is_deleted() {
-                return Err(AppendError::QueueDeleted);
-            }
-            let mut writer = queue.writer.lock();
-            writer
-                .prepare(&queue.files, 1)
-                .map_err(|error| refusal(&error))?;
+    /// Gives the record its place in each queue and writes it into the record. Nothing has happened if this fails.
+    pub(super) fn place(self, range: Range<usize>, arena: &mut [u8]) -> Result<(), AppendError> {
+        for (number, (light, queue)) in self.of(range.clone()).enumerate() {
+            let placed = {
+                let mut writer = queue.writer.lock();
+                if queue.is_deleted() {
+                    Err(AppendError::QueueDeleted)
+                } else {
+                    let placed = writer.place(&queue.files, 1);
+                    placed.map_err(|error| refusal(&error))
+                }
+            };
+            let place = match placed {
+                Ok(place) => place,
+                Err(error) => {
+                    self.take_back(range.start..range.start + number);
+                    return Err(error);
+                }
+            };
             queue.note_open();
             let digits = light.digits_at..light.digits_at + DIGITS;
             if let Some(digits) = arena.get_mut(digits) {
-                write_place(digits, writer.next());
+                write_place(digits, place);
             }
         }
         Ok(())
     }
 
-    /// Writes the units.
-    pub(super) fn put(self, range: Range<usize>, unit: &Unit) -> io::Result<()> {
+    /// Writes the units; returns how many there are.
+    pub(super) fn put(self, range: Range<usize>, unit: &Unit) -> io::Result<i64> {
+        let mut units = 0;
         for (_, queue) in self.of(range) {
-            queue.writer.lock().put(&queue.files, unit)?;
+            let mut writer = queue.writer.lock();
+            if !queue.is_deleted() {
+                writer.put(&queue.files, unit)?;
+                units += 1;
+            }
         }
-        Ok(())
+        Ok(units)
+    }
+
+    /// Gives places back: the record is not written.
+    pub(super) fn take_back(self, range: Range<usize>) {
+        for (_, queue) in self.of(range) {
+            queue.writer.lock().take_back(1);
+        }
     }
 }

@@ -90,7 +90,7 @@ impl CommitLog {
             base,
             position: end,
             reserved: end,
-            faulted: end,
+            brought_in: end,
             low_water: 0,
             ahead: MIN_AHEAD,
             position_at_prepare: end,

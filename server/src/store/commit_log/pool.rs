@@ -18,6 +18,7 @@ use parking_lot::Mutex;
 
 use crate::store::AppendError;
 use crate::store::disk::{Disk, OpenSegment, ReadAt, SegmentWriter};
+use crate::store::recovery::is_torn;
 use crate::store::sabotage::{self, Sabotage};
 use crate::store::segments::{SegmentFiles, file_name, remove_segments};
 
@@ -261,7 +262,9 @@ fn next(buffer: &dyn ReadAt, offset: u64, at: u64) -> io::Result<Option<Vec<u8>>
         return Ok(None);
     }
     Ok(match check(&bytes) {
-        RecordCheck::Record(record) if record.physical_offset == offset.cast_signed() => {
+        RecordCheck::Record(record)
+            if record.physical_offset == offset.cast_signed() && !is_torn(&record, at) =>
+        {
             Some(bytes)
         }
         _ => None,

@@ -11,7 +11,7 @@ use crate::store::consume_queue::QueueHandle;
 use crate::store::disk::SegmentWriter;
 use crate::store::sabotage::{self, Sabotage};
 
-/// Space reserved, and brought into memory, at a time when an append finds none prepared.
+/// Space reserved at a time when an append finds none prepared.
 const INLINE_RESERVE: u64 = 1 << 20;
 
 /// The end of the log; whoever locks it may append.
@@ -23,8 +23,8 @@ pub(crate) struct Tail {
     pub(crate) position: u64,
     /// Space on disk is reserved up to here.
     pub(super) reserved: u64,
-    /// Pages are in memory up to here.
-    pub(super) faulted: u64,
+    /// Pages that have to be in memory before they are written are there up to here.
+    pub(super) brought_in: u64,
     /// When the end passes this, the background thread is woken to prepare more.
     pub(super) low_water: u64,
     /// How far ahead to prepare.
@@ -49,16 +49,20 @@ impl Tail {
         self.position > self.low_water
     }
 
+    /// Whether `size` bytes fit the segment.
+    pub(super) fn has_room(&self, log: &CommitLog, size: u64) -> bool {
+        self.position + size + BLANK_BYTES as u64 <= self.base + log.files.segment_len()
+    }
+
     /// Makes sure that `size` bytes fit at the end, closing the segment and opening the next if need be.
     pub(super) fn make_room(&mut self, log: &CommitLog, size: u64) -> Result<(), AppendError> {
         let segment_len = log.files.segment_len();
-        let needed = size + BLANK_BYTES as u64;
-        if self.position + needed > self.base + segment_len {
+        if !self.has_room(log, size) {
             self.roll(log)?;
         }
         let end = self.base + segment_len;
-        let needed = (self.position + needed).min(end);
-        if needed > self.reserved && !sabotage::is(Sabotage::SpaceNotReserved) {
+        let needed = (self.position + size + BLANK_BYTES as u64).min(end);
+        if needed > self.reserved {
             let segment = self.writer.segment();
             let generous = needed.max(self.reserved + INLINE_RESERVE).min(end);
             let from = self.reserved - self.base;
@@ -76,14 +80,6 @@ impl Tail {
                 },
             };
         }
-        if needed > self.faulted {
-            // All at once is cheaper than a fault for each page.
-            let to = (needed + INLINE_RESERVE).min(self.reserved);
-            let from = self.faulted.max(self.position);
-            let segment = self.writer.segment();
-            segment.prefault(from - self.base, to - self.base, false);
-            self.faulted = to;
-        }
         Ok(())
     }
 
@@ -99,8 +95,13 @@ impl Tail {
         let at = self.position - self.base;
         // A segment is at most i32::MAX bytes long, and make_room leaves 8 bytes for this head.
         let rest = i32::try_from(segment_len - at).unwrap_or(i32::MAX);
-        let written = self.writer.write(at, &record::blank(rest));
+        let written = self.writer.write_through(at, &record::blank(rest));
         if let Err(error) = written {
+            *created = Some(next);
+            let refused = refusal(&error);
+            if refused == AppendError::DiskFull {
+                return Err(refused);
+            }
             log.poison(&error);
             return Err(AppendError::Poisoned);
         }
@@ -124,7 +125,7 @@ impl Tail {
         self.base = next_base;
         self.position = next_base;
         self.reserved = prepared;
-        self.faulted = prepared;
+        self.brought_in = prepared;
         self.low_water = next_base;
         self.released = next_base;
         Ok(())

@@ -224,6 +224,11 @@ impl QueueHandle {
         Ok(next)
     }
 
+    /// Units that a segment holds.
+    pub(crate) fn units_per_segment(&self) -> usize {
+        usize::try_from(self.files.segment_len() / UNIT_BYTES).unwrap_or(usize::MAX)
+    }
+
     /// The segment that holds a byte of the queue, mapped if need be.
     pub(crate) fn segment(&self, at: u64) -> io::Result<Option<(u64, Arc<dyn Segment>)>> {
         let segment = self.files.segment(at)?;
@@ -243,6 +248,9 @@ impl QueueHandle {
         let Some(mut writer) = self.writer.try_lock() else {
             return false;
         };
+        if writer.has_placed() {
+            return false;
+        }
         // First, so that whoever maps a file from now on lists the queue again.
         self.is_open.store(false, Ordering::Release);
         writer.close(&self.files);

@@ -5,6 +5,7 @@ use std::io;
 
 use super::{UNIT_BYTES, Unit, byte_of};
 use crate::store::disk::SegmentWriter;
+use crate::store::sabotage::{self, Sabotage};
 use crate::store::segments::SegmentFiles;
 
 /// Space that is reserved on disk at a time, bytes: little at first, as most queues are short,
@@ -16,6 +17,8 @@ const MOST_RESERVE: u64 = 64 * 1024;
 #[derive(Default)]
 pub(crate) struct QueueWriter {
     next: i64,
+    /// Units whose records have their places but are not in the log yet.
+    placed: usize,
     tail: Option<Tail>,
     /// A segment made ahead for units that will cross into it; readers do not know it yet.
     spare: Option<Tail>,
@@ -41,7 +44,9 @@ impl Tail {
         if to > self.reserved {
             let segment = self.writer.segment();
             let end = to.max(self.reserved + self.step).min(segment.len());
-            segment.reserve(self.reserved, end)?;
+            if !sabotage::is(Sabotage::SpaceNotReserved) {
+                segment.reserve(self.reserved, end)?;
+            }
             // Else each page would be a fault under the append lock, and one of up to 2 MiB with the blocks for it.
             segment.prefault(self.reserved, end, true);
             self.reserved = end;
@@ -66,14 +71,34 @@ impl QueueWriter {
         self.next
     }
 
+    /// Whether messages have places and no units yet.
+    pub(crate) fn has_placed(&self) -> bool {
+        self.placed > 0
+    }
+
     /// Whether all units are on disk.
     pub(crate) fn is_flushed(&self) -> bool {
         self.flushed >= byte_of(self.next)
     }
 
-    /// Opens or creates what the next `count` units need and reserves space for them, so that [`QueueWriter::put`] can
-    /// not fail for lack of it. Nothing has happened if this fails.
-    pub(crate) fn prepare(&mut self, files: &SegmentFiles, count: usize) -> io::Result<()> {
+    /// Gives the next `count` messages their places and returns the queue offset of the first. There is space for their
+    /// units, so that [`QueueWriter::put`] can not fail for lack of it. Nothing has happened if this fails.
+    pub(crate) fn place(&mut self, files: &SegmentFiles, count: usize) -> io::Result<i64> {
+        let first = self.next + i64::try_from(self.placed).unwrap_or(0);
+        if count > 0 {
+            self.prepare(files, self.placed + count)?;
+            self.placed += count;
+        }
+        Ok(first)
+    }
+
+    /// Takes the last `count` places back: their messages are not stored.
+    pub(crate) fn take_back(&mut self, count: usize) {
+        self.placed = self.placed.saturating_sub(count);
+    }
+
+    /// Opens or creates what the next `count` units need and reserves space for them.
+    fn prepare(&mut self, files: &SegmentFiles, count: usize) -> io::Result<()> {
         let from = byte_of(self.next);
         let to = from + count as u64 * UNIT_BYTES;
         let base = files.base_of(from);
@@ -124,6 +149,7 @@ impl QueueWriter {
         tail.writer.write(at, &unit.encode())?;
         tail.writer.publish(at + UNIT_BYTES);
         self.next += 1;
+        self.placed = self.placed.saturating_sub(1);
         Ok(())
     }
 
@@ -188,15 +214,16 @@ mod tests {
         let first = "00000000000000000000";
         let mut writer = QueueWriter::at(0, 0);
         // As if the process were killed between preparing and writing.
-        writer.prepare(&files, 1).unwrap();
+        assert_eq!(writer.place(&files, 1).unwrap(), 0);
+        writer.take_back(1);
         assert_eq!(read(first)[..UNIT_LEN], NONE_YET);
         for at in 0..3 {
-            writer.prepare(&files, 1).unwrap();
+            assert_eq!(writer.place(&files, 1).unwrap(), at);
             writer.put(&files, &unit(at)).unwrap();
         }
         assert_eq!(read(first)[..UNIT_LEN], unit(0).encode());
         // Two more need a second segment.
-        writer.prepare(&files, 2).unwrap();
+        assert_eq!(writer.place(&files, 2).unwrap(), 3);
         let second = "00000000000000000080";
         assert_eq!(read(second)[..UNIT_LEN], NONE_YET);
         for at in 3..5 {

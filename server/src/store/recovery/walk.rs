@@ -46,8 +46,8 @@ pub(crate) enum Beyond {
     Cut,
     /// The end if no later record follows, else damage: only the process died, so everything written is there.
     Search,
-    /// As before, and the process was one of ours, whose records have a head only when they are whole: one with a damaged
-    /// body is no end.
+    /// As before, and the process was one of ours, which writes records from their beginning on: one with a damaged body,
+    /// but the rest behind it, is no end.
     Own,
 }
 

@@ -48,7 +48,6 @@ caught! {
     units_not_rebuilt_are_caught UnitsNotRebuilt
     offset_given_twice_is_caught OffsetGivenTwice
     lost_deliver_time_is_caught DeliverTimeLost
-    head_first_is_caught HeadFirst
     torn_group_is_caught GroupTornApart
     skipped_index_is_caught IndexSkips
     lost_pool_is_caught PoolNotRestored

@@ -91,6 +91,8 @@ impl Run {
         let mut rest = results.as_slice();
         let mut may_skip = false;
         let mut is_failed = was_poisoned;
+        // Where what failed with the first ends: the records of one append are written together.
+        let mut failed_end = None;
         let mut appended = 0;
         for mut group in groups {
             let (own, after) = rest.split_at(group.len());
@@ -100,7 +102,13 @@ impl Run {
             if let Some(Err(error)) = own.iter().find(|result| result.is_err()) {
                 assert!(own.iter().all(|result| *result == Err(*error)), "{own:?}");
                 self.check_refusal(store, *error);
-                if *error == AppendError::Poisoned && !is_failed {
+                if let Some(end) = failed_end {
+                    let is_next = *error == AppendError::Poisoned && self::place(end, bytes) == end;
+                    failed_end = is_next.then_some(end + bytes);
+                    if is_next {
+                        self.add_maybe(group, end, batch.store_timestamp());
+                    }
+                } else if *error == AppendError::Poisoned && !is_failed {
                     is_failed = true;
                     // A group before may have closed the segment and then been refused.
                     let is_closed = may_skip && store.commit_log_max() >= next_base(position);
@@ -109,6 +117,7 @@ impl Run {
                     } else {
                         place
                     };
+                    failed_end = Some(at + bytes);
                     self.add_maybe(group, at, batch.store_timestamp());
                 }
                 may_skip = true;
