@@ -1,6 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
 
-import java.lang.reflect.Method;
 import java.util.Map;
 import java.util.Random;
 import java.util.Set;
@@ -79,37 +78,22 @@ final class Admins {
         MessageQueue queue = cluster.queues(topic).get(0);
         Check.sent("send", cluster.producer.send(Check.message(topic, "TagA", 1)));
         String group = cluster.name("closed_group");
-        setGroup(cluster, group, false);
+        cluster.setGroup(group, "setConsumeEnable", false);
         DefaultMQPullConsumer puller = new DefaultMQPullConsumer(group);
         cluster.configure(puller, "group");
         puller.start();
         try {
             MQBrokerException e = Pulls.refused("pull of a group with consumeEnable=false", () -> puller.pull(queue, "*", 0, 1));
             Check.equal("code", 16, e.getResponseCode());
-            setGroup(cluster, group, true);
+            cluster.setGroup(group, "setConsumeEnable", true);
             Check.equal("status after opening", PullStatus.FOUND, puller.pull(queue, "*", 0, 1).getPullStatus());
-            setGroup(cluster, group, false);
+            cluster.setGroup(group, "setConsumeEnable", false);
             cluster.admin.deleteSubscriptionGroup(cluster.brokerAddr(), group, true);
             Check.equal("status after deletion (made again on demand)", PullStatus.FOUND, puller.pull(queue, "*", 0, 1).getPullStatus());
         } finally {
             puller.shutdown();
         }
         return "consumeEnable=false refused with 16";
-    }
-
-    private static void setGroup(Cluster cluster, String group, boolean consumeEnable) throws Exception {
-        // The class moved to another package between 4.9 and 5.
-        for (Method method : cluster.admin.getClass().getMethods()) {
-            if (method.getName().equals("createAndUpdateSubscriptionGroupConfig")) {
-                Class<?> type = method.getParameterTypes()[1];
-                Object config = type.getConstructor().newInstance();
-                type.getMethod("setGroupName", String.class).invoke(config, group);
-                type.getMethod("setConsumeEnable", boolean.class).invoke(config, consumeEnable);
-                method.invoke(cluster.admin, cluster.brokerAddr(), config);
-                return;
-            }
-        }
-        throw new IllegalStateException("no createAndUpdateSubscriptionGroupConfig");
     }
 
     private static String tooLarge(Cluster cluster) throws Exception {

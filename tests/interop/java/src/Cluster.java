@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 
+import java.lang.reflect.Method;
 import java.util.ArrayList;
 import java.util.Collection;
 import java.util.Comparator;
@@ -95,6 +96,22 @@ final class Cluster {
             return route.getQueueDatas().isEmpty() ? null : route;
         });
         return topic;
+    }
+
+    /** Creates a group, or replaces it, with one switch of its configuration set. */
+    void setGroup(String group, String setter, boolean value) throws Exception {
+        // The class moved to another package between 4.9 and 5.
+        for (Method method : admin.getClass().getMethods()) {
+            if (method.getName().equals("createAndUpdateSubscriptionGroupConfig")) {
+                Class<?> type = method.getParameterTypes()[1];
+                Object config = type.getConstructor().newInstance();
+                type.getMethod("setGroupName", String.class).invoke(config, group);
+                type.getMethod(setter, boolean.class).invoke(config, value);
+                method.invoke(admin, brokerAddr, config);
+                return;
+            }
+        }
+        throw new IllegalStateException("no createAndUpdateSubscriptionGroupConfig");
     }
 
     List<MessageQueue> queues(String topic) throws Exception {

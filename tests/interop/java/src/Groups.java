@@ -155,15 +155,9 @@ final class Groups {
         String group = cluster.name("reset_offline_group");
         MessageQueue queue = cluster.queues(topic).get(0);
         fill(cluster, topic, 0, 8);
-        DefaultMQPullConsumer puller = puller(cluster, group, "reset_offline");
-        try {
-            puller.pull(queue, "*", 0, 1);
-            puller.updateConsumeOffset(queue, 8);
-            puller.getDefaultMQPullConsumerImpl().getOffsetStore().persist(queue);
-            Cluster.await("committed offset 8", () -> puller.fetchConsumeOffset(queue, true) == 8 ? true : null);
-        } finally {
-            puller.shutdown();
-        }
+        // By the administrator: a member that has just gone may still be listed, and would be given the only queue.
+        cluster.setGroup(group, "setConsumeEnable", true);
+        cluster.admin.updateConsumeOffset(cluster.brokerAddr(), group, queue, 8);
         Map<MessageQueue, Long> offsets = cluster.admin.resetOffsetByTimestamp(topic, group, 0L, true);
         Check.equal("offsets", Map.of(queue, 0L), offsets);
         ConcurrentLinkedQueue<MessageExt> got = new ConcurrentLinkedQueue<>();
@@ -237,21 +231,6 @@ final class Groups {
         return "first, last, consumed";
     }
 
-    private static void allowBroadcast(Cluster cluster, String group, boolean allowed) throws Exception {
-        // The class moved to another package between 4.9 and 5.
-        for (Method method : cluster.admin.getClass().getMethods()) {
-            if (method.getName().equals("createAndUpdateSubscriptionGroupConfig")) {
-                Class<?> type = method.getParameterTypes()[1];
-                Object config = type.getConstructor().newInstance();
-                type.getMethod("setGroupName", String.class).invoke(config, group);
-                type.getMethod("setConsumeBroadcastEnable", boolean.class).invoke(config, allowed);
-                method.invoke(cluster.admin, cluster.brokerAddr(), config);
-                return;
-            }
-        }
-        throw new IllegalStateException("no createAndUpdateSubscriptionGroupConfig");
-    }
-
     @SuppressWarnings({"unchecked", "rawtypes"})
     private static void setBroadcasting(DefaultMQPushConsumer consumer) throws Exception {
         for (Method method : DefaultMQPushConsumer.class.getMethods()) {
@@ -266,7 +245,7 @@ final class Groups {
     private static String broadcast(Cluster cluster) throws Exception {
         String topic = cluster.createTopic("broadcast_off", 1);
         String group = cluster.name("broadcast_off_group");
-        allowBroadcast(cluster, group, false);
+        cluster.setGroup(group, "setConsumeBroadcastEnable", false);
         ConcurrentLinkedQueue<MessageExt> got = new ConcurrentLinkedQueue<>();
         DefaultMQPushConsumer consumer = pusher(cluster, "broadcast_off", topic, ConsumeFromWhere.CONSUME_FROM_FIRST_OFFSET, got);
         setBroadcasting(consumer);
@@ -275,7 +254,7 @@ final class Groups {
             List<Message> sent = fill(cluster, topic, 0, 3);
             Thread.sleep(2000);
             Check.equal("messages while it is not allowed", 0, got.size());
-            allowBroadcast(cluster, group, true);
+            cluster.setGroup(group, "setConsumeBroadcastEnable", true);
             Cluster.awaitSize("messages once it is allowed", got, 3);
             Check.sameSet(sent, got);
         } finally {

@@ -14,8 +14,8 @@ import java.util.concurrent.Future;
  * Drives the official Java client (5.x or 4.9.x, whichever is on the class path) through its behaviours against any
  * name server and prints one JSON line per behaviour: {"name", "ok", "ms", "detail"}. Exit code 1 if one failed.
  *
- * <p>Arguments: name server address, prefix of topics and groups, then the names of behaviours (none = all), or
- * "--no-restart" (all but those over a restart). For "restart" the program prints {"await":"restart"} once everything
+ * <p>Arguments: name server address, prefix of topics and groups, then the names of behaviours (none = all). For "restart"
+ * the program prints {"await":"restart"} once everything
  * else is done and goes on when it reads a line from standard input: the harness restarts the server on the same
  * ports in between.
  */
@@ -27,8 +27,7 @@ public final class Interop {
 
     public static void main(String[] args) throws Exception {
         Cluster cluster = new Cluster(args[0], args[1]);
-        boolean noRestart = args.length == 3 && args[2].equals("--no-restart");
-        List<String> wanted = noRestart ? List.of() : List.of(args).subList(2, args.length);
+        List<String> wanted = List.of(args).subList(2, args.length);
         Map<String, Behaviour> behaviours = new LinkedHashMap<>();
         Sends.addTo(behaviours);
         Pulls.addTo(behaviours);
@@ -63,7 +62,7 @@ public final class Interop {
         }
         Restart restart = new Restart();
         Timers timers = new Timers();
-        boolean withRestart = !noRestart && wanted.isEmpty() || wanted.contains("restart");
+        boolean withRestart = wanted.isEmpty() || wanted.contains("restart");
         if (withRestart) {
             results.add(pool.submit(() -> report("offsets_before_restart", cluster, restart::before)));
             results.add(pool.submit(() -> report("timers_before_restart", cluster, timers::before)));
