@@ -1,25 +1,28 @@
 // SPDX-License-Identifier: Apache-2.0
 //! The header fields of a command (`extFields`): an ordered list of text pairs.
 //!
-//! Decoded fields point into the received header; only text that had to be unescaped, and fields that are set later,
-//! live in a buffer of their own. So decoding a header allocates nothing in the common case.
+//! Fields decoded from JSON point into the received header, which was checked to be text as a whole; what had to be
+//! unescaped, fields of binary headers, and fields that are set later live in a buffer of their own.
 
-use bytes::Bytes;
+use bytestring::ByteString;
 use smallvec::SmallVec;
 
+/// A piece of text. Headers are shorter than 16 MiB, so the highest bit of the start is free: it says that the piece is
+/// in the buffer.
 #[derive(Clone, Copy, Debug)]
 struct Span {
     start: u32,
     end: u32,
-    owned: bool,
 }
+
+const OWNED: u32 = 1 << 31;
 
 /// Header fields by name. Names are unique: setting one again replaces its value; of duplicates on the wire the last
 /// one wins.
 #[derive(Clone, Default)]
 pub struct ExtFields {
-    /// The received header, valid UTF-8 as a whole (checked by the codec).
-    wire: Bytes,
+    /// The received header.
+    wire: ByteString,
     owned: String,
     entries: SmallVec<[(Span, Span); 16]>,
 }
@@ -31,7 +34,7 @@ impl ExtFields {
     }
 
     /// Fields whose text will point into `wire`.
-    pub(crate) fn over(wire: Bytes) -> Self {
+    pub(crate) fn over(wire: ByteString) -> Self {
         Self {
             wire,
             ..Self::default()
@@ -43,8 +46,8 @@ impl ExtFields {
         self.entries
             .iter()
             .rev()
-            .find(|(key, _)| self.bytes(*key) == name.as_bytes())
-            .and_then(|(_, value)| self.text(*value))
+            .find(|(key, _)| self.text(*key) == name)
+            .map(|(_, value)| self.text(*value))
     }
 
     /// Sets `name` to `value`, replacing what was there.
@@ -53,7 +56,7 @@ impl ExtFields {
         let found = self
             .entries
             .iter()
-            .position(|(key, _)| self.bytes(*key) == name.as_bytes());
+            .position(|(key, _)| self.text(*key) == name);
         match found.and_then(|at| self.entries.get_mut(at)) {
             Some(entry) => entry.1 = value,
             None => {
@@ -67,13 +70,23 @@ impl ExtFields {
     pub fn iter(&self) -> impl Iterator<Item = (&str, &str)> {
         self.entries
             .iter()
-            .filter_map(|(key, value)| Some((self.text(*key)?, self.text(*value)?)))
+            .map(|(key, value)| (self.text(*key), self.text(*value)))
     }
 
-    /// The pairs at and after position `at`, for readers that expect the sender's order.
-    pub(crate) fn pair(&self, at: usize) -> Option<(&str, &str)> {
-        let (key, value) = self.entries.get(at)?;
-        Some((self.text(*key)?, self.text(*value)?))
+    /// The value of `name`, looked for at position `hint` first, which then moves behind it: senders keep their order.
+    pub(crate) fn next(&self, hint: &mut usize, name: &str) -> Option<&str> {
+        let is_named = |(key, _): &&(Span, Span)| self.text(*key) == name;
+        let found = self.entries.get(*hint).filter(is_named);
+        let (_, value) = match found {
+            Some(entry) => entry,
+            None => {
+                let at = self.entries.iter().rposition(|entry| is_named(&entry))?;
+                *hint = at;
+                self.entries.get(at)?
+            }
+        };
+        *hint += 1;
+        Some(self.text(*value))
     }
 
     /// Number of fields.
@@ -94,37 +107,30 @@ impl ExtFields {
 
     fn span(&mut self, text: Text<'_>) -> Span {
         match text {
-            Text::Wire { start, end } => Span {
-                start,
-                end,
-                owned: false,
-            },
+            Text::Wire { start, end } => Span { start, end },
             Text::Owned(text) => self.own(text),
         }
     }
 
     fn own(&mut self, text: &str) -> Span {
-        let start = u32::try_from(self.owned.len()).unwrap_or(u32::MAX);
+        let at = |len: usize| u32::try_from(len).unwrap_or(u32::MAX);
+        let start = at(self.owned.len()) | OWNED;
         self.owned.push_str(text);
         Span {
             start,
-            end: u32::try_from(self.owned.len()).unwrap_or(u32::MAX),
-            owned: true,
+            end: at(self.owned.len()),
         }
     }
 
-    fn bytes(&self, span: Span) -> &[u8] {
-        let from: &[u8] = if span.owned {
-            self.owned.as_bytes()
-        } else {
+    fn text(&self, span: Span) -> &str {
+        let from: &str = if span.start & OWNED == 0 {
             &self.wire
+        } else {
+            &self.owned
         };
-        from.get(span.start as usize..span.end as usize)
+        let start = span.start & !OWNED;
+        from.get(start as usize..span.end as usize)
             .unwrap_or_default()
-    }
-
-    fn text(&self, span: Span) -> Option<&str> {
-        std::str::from_utf8(self.bytes(span)).ok()
     }
 }
 
@@ -133,7 +139,7 @@ impl ExtFields {
 pub(crate) enum Text<'a> {
     /// At these bytes of the received header.
     Wire { start: u32, end: u32 },
-    /// Unescaped into a scratch buffer.
+    /// In a buffer that does not stay.
     Owned(&'a str),
 }
 

@@ -16,11 +16,8 @@ use crate::header::{FieldSink, Header};
 use crate::language::LanguageCode;
 
 pub(crate) fn decode(header: Bytes) -> Result<Decoded, DecodeError> {
-    let wire = header.clone();
-    let mut reader = Reader {
-        bytes: &wire,
-        at: 0,
-    };
+    let wire = header.as_ref();
+    let mut reader = Reader { bytes: wire, at: 0 };
     let code = i32::from(reader.i16()?);
     let language = LanguageCode::from_code(reader.array::<1>()?[0]);
     let version = i32::from(reader.i16()?);
@@ -38,7 +35,7 @@ pub(crate) fn decode(header: Bytes) -> Result<Decoded, DecodeError> {
         _ => None,
     };
     let (start, end) = reader.sized_i32()?;
-    let mut ext = ExtFields::over(header);
+    let mut ext = ExtFields::new();
     let mut map = Reader {
         bytes: wire.get(..end).unwrap_or_default(),
         at: start,
@@ -47,7 +44,7 @@ pub(crate) fn decode(header: Bytes) -> Result<Decoded, DecodeError> {
         let key = map.sized_i16()?;
         let value = map.sized_i32()?;
         if key.0 < key.1 && value.0 < value.1 {
-            ext.push(text(&wire, key)?, text(&wire, value)?);
+            ext.push(text(wire, key)?, text(wire, value)?);
         }
     }
     Ok(Decoded {
@@ -61,13 +58,10 @@ pub(crate) fn decode(header: Bytes) -> Result<Decoded, DecodeError> {
     })
 }
 
-/// Where a piece of text is, once it is known to be UTF-8. The lengths between the pieces are not text.
-fn text<'a>(wire: &[u8], (start, end): (usize, usize)) -> Result<Text<'a>, DecodeError> {
-    std::str::from_utf8(wire.get(start..end).unwrap_or_default()).map_err(|_| DecodeError::Utf8)?;
-    match (u32::try_from(start), u32::try_from(end)) {
-        (Ok(start), Ok(end)) => Ok(Text::Wire { start, end }),
-        _ => Err(DecodeError::Number(start)),
-    }
+fn text(wire: &[u8], (start, end): (usize, usize)) -> Result<Text<'_>, DecodeError> {
+    std::str::from_utf8(wire.get(start..end).unwrap_or_default())
+        .map(Text::Owned)
+        .map_err(|_| DecodeError::Utf8)
 }
 
 struct Reader<'a> {

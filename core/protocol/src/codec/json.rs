@@ -5,6 +5,7 @@
 //! writes strings. Text without escapes is not copied.
 
 use bytes::{Bytes, BytesMut};
+use bytestring::ByteString;
 use memchr::memchr2;
 
 use super::{DecodeError, Decoded, Fixed};
@@ -15,15 +16,15 @@ use crate::language::LanguageCode;
 const MAX_DEPTH: usize = 32;
 
 pub(crate) fn decode(header: Bytes) -> Result<Decoded, DecodeError> {
-    let wire = header.clone();
-    std::str::from_utf8(&wire).map_err(|_| DecodeError::Utf8)?;
+    let wire = ByteString::try_from(header).map_err(|_| DecodeError::Utf8)?;
     let mut reader = Reader {
-        bytes: &wire,
+        text: &wire,
+        bytes: wire.as_bytes(),
         at: 0,
         scratch: String::new(),
     };
     let mut decoded = Decoded {
-        ext: ExtFields::over(header),
+        ext: ExtFields::over(wire.clone()),
         ..Decoded::default()
     };
     reader.object(|reader, key| {
@@ -64,6 +65,8 @@ enum Token {
 }
 
 struct Reader<'a> {
+    text: &'a str,
+    /// The same.
     bytes: &'a [u8],
     at: usize,
     scratch: String,
@@ -177,11 +180,7 @@ impl Reader<'_> {
 
     fn token(&self, token: &Token) -> &str {
         match token {
-            Token::Plain { start, end } => self
-                .bytes
-                .get(*start..*end)
-                .and_then(|bytes| std::str::from_utf8(bytes).ok())
-                .unwrap_or_default(),
+            Token::Plain { start, end } => self.text.get(*start..*end).unwrap_or_default(),
             Token::Unescaped => &self.scratch,
         }
     }
@@ -212,8 +211,8 @@ impl Reader<'_> {
             let stop =
                 memchr2(b'"', b'\\', rest).ok_or(DecodeError::Truncated(self.bytes.len()))?;
             let end = self.at + stop;
-            let plain = self.bytes.get(copied..end).unwrap_or_default();
-            out.push_str(std::str::from_utf8(plain).map_err(|_| DecodeError::Utf8)?);
+            // Quotes and backslashes are never a part of another character.
+            out.push_str(self.text.get(copied..end).unwrap_or_default());
             self.at = end + 1;
             if rest.get(stop) == Some(&b'"') {
                 break;
@@ -296,11 +295,8 @@ impl Reader<'_> {
         {
             self.at += 1;
         }
-        let digits = self.bytes.get(start..self.at).unwrap_or_default();
-        let value = std::str::from_utf8(digits)
-            .ok()
-            .and_then(|digits| digits.parse().ok())
-            .ok_or(DecodeError::Number(start))?;
+        let digits = self.text.get(start..self.at).unwrap_or_default();
+        let value = digits.parse().map_err(|_| DecodeError::Number(start))?;
         if quoted {
             self.expect(b'"')?;
         }

@@ -179,25 +179,13 @@ fn invalid(name: &'static str, value: &str, expected: &'static str) -> HeaderErr
     }
 }
 
-impl ExtFields {
-    /// The value of `name`, looked for at position `hint` first: senders keep their order.
-    fn near(&self, hint: usize, name: &str) -> Option<&str> {
-        match self.pair(hint) {
-            Some((key, value)) if key == name => Some(value),
-            _ => self.get(name),
-        }
-    }
-}
-
 /// Reads one field; used by the `header!` macro.
 fn read_field<'a, T: Field<'a>>(
     ext: &'a ExtFields,
     hint: &mut usize,
     name: &'static str,
 ) -> Result<T, HeaderError> {
-    let at = *hint;
-    *hint += 1;
-    T::read(name, ext.near(at, name))
+    T::read(name, ext.next(hint, name))
 }
 
 macro_rules! header {

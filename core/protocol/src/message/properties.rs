@@ -150,7 +150,9 @@ impl<'a> Iterator for Scan<'a> {
                 None => (self.rest, ""),
             };
             self.rest = rest.get(1..).unwrap_or("");
-            if let Some((name, value)) = item.split_once(NAME_VALUE_SEPARATOR)
+            if let Some(at) = memchr::memchr(1, item.as_bytes())
+                && let Some((name, value)) = item.split_at_checked(at)
+                && let Some(value) = value.get(1..)
                 && !name.is_empty()
                 && !value.is_empty()
             {

@@ -250,12 +250,12 @@ impl<'a> RecordView<'a> {
 
     /// Topic as text.
     pub fn topic(&self) -> Cow<'a, str> {
-        String::from_utf8_lossy(self.topic)
+        text(self.topic)
     }
 
     /// Properties as text, for [`super::properties::scan`].
     pub fn properties(&self) -> Cow<'a, str> {
-        String::from_utf8_lossy(self.properties)
+        text(self.properties)
     }
 
     fn to_message(self, body: Bytes) -> MessageExt {
@@ -376,6 +376,14 @@ pub fn patch(
         head[28..36].copy_from_slice(&physical_offset.to_be_bytes());
     }
     true
+}
+
+/// As `String::from_utf8_lossy`, which is slow with text that is valid.
+fn text(bytes: &[u8]) -> Cow<'_, str> {
+    match std::str::from_utf8(bytes) {
+        Ok(text) => Cow::Borrowed(text),
+        Err(_) => String::from_utf8_lossy(bytes),
+    }
 }
 
 /// The same record under another topic and with other properties; positions, times and hosts stay.
