@@ -98,9 +98,10 @@ impl ClientTable {
         self.consumers.read().get(group)?.subscription(topic)
     }
 
-    /// A subscription that came with pulls only.
-    pub fn pulled_subscription(&self, group: &str, topic: &str) -> Option<Arc<SubscriptionData>> {
-        self.pulled.get(group, topic)
+    /// As [`ClientTable::subscription`], else what came with pulls only: all that is known, for administrators.
+    pub fn known_subscription(&self, group: &str, topic: &str) -> Option<Arc<SubscriptionData>> {
+        let told = self.subscription(group, topic);
+        told.or_else(|| self.pulled.get(group, topic))
     }
 
     /// The subscription that came with the group's last pull of the topic, if it was the same.

@@ -45,8 +45,6 @@ struct State {
     committed: OffsetTable,
     /// Resets that the group did not learn of yet; only in memory.
     resets: OffsetTable,
-    /// Where the last pull ended; only in memory.
-    pulled: OffsetTable,
     version: DataVersion,
     commits: i64,
     dirty: bool,
@@ -146,18 +144,6 @@ impl ConsumerOffsets {
             .unwrap_or_default()
     }
 
-    /// Where the group's last pull of the queue ended; without one what it committed.
-    pub fn query_pulled(&self, group: &str, topic: &str, queue_id: i32) -> Option<i64> {
-        let state = self.state.lock();
-        let pulled = state.pulled.get(group, topic, queue_id);
-        pulled.or_else(|| state.committed.get(group, topic, queue_id))
-    }
-
-    /// Notes where a pull ended.
-    pub(super) fn pulled(&self, group: &str, topic: &str, queue_id: i32, offset: i64) {
-        self.state.lock().pulled.put(group, topic, queue_id, offset);
-    }
-
     /// Sets the group's offset; the next pull is told to go on there.
     pub fn reset(&self, group: &str, topic: &str, queue_id: i32, offset: i64) {
         let mut state = self.state.lock();
@@ -231,7 +217,7 @@ impl ConsumerOffsets {
     /// Forgets all offsets of a topic.
     pub fn remove_topic(&self, topic: &str) {
         let state = &mut *self.state.lock();
-        for table in [&mut state.committed, &mut state.resets, &mut state.pulled] {
+        for table in [&mut state.committed, &mut state.resets] {
             table.remove_topic(topic);
         }
         state.dirty = true;
@@ -243,7 +229,6 @@ impl ConsumerOffsets {
         let state = &mut *self.state.lock();
         state.dirty |= state.committed.remove_group(group);
         state.resets.remove_group(group);
-        state.pulled.remove_group(group);
         self.pending.store(state.resets.len(), Ordering::Release);
     }
 
@@ -439,9 +424,6 @@ mod tests {
         assert!(offsets.copy("a", "d", "t") && !offsets.copy("x", "d", "t"));
         assert_eq!(offsets.queues("d", "t"), BTreeMap::from([(0, 5), (1, 9)]));
         assert_eq!(offsets.topics_of("d"), ["t"]);
-        assert_eq!(offsets.query_pulled("a", "t", 0), Some(5));
-        offsets.pulled("a", "t", 0, 8);
-        assert_eq!(offsets.query_pulled("a", "t", 0), Some(8));
     }
 
     #[test]

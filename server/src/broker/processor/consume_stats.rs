@@ -52,7 +52,8 @@ pub(crate) fn get_consume_stats(broker: &Broker, request: &Request<'_>) -> Outco
 
 /// Whether a group reads a topic as far as is known: one that is not connected is believed.
 fn is_subscribed(broker: &Broker, group: &str, topic: &str) -> bool {
-    broker.clients.subscription(group, topic).is_some() || !broker.clients.has_subscriptions(group)
+    broker.clients.known_subscription(group, topic).is_some()
+        || !broker.clients.has_subscriptions(group)
 }
 
 fn stats_of(broker: &Broker, group: &str, topic: &str, queues: i32) -> ConsumeStats {

@@ -60,7 +60,8 @@ pub(crate) fn query_subscription_by_consumer(broker: &Broker, request: &Request<
     answer(|| {
         let wanted: QuerySubscriptionByConsumerRequestHeader<'_> = request.command.header()?;
         let topic = wanted.topic;
-        let found = topic.and_then(|topic| broker.clients.subscription(wanted.group, topic));
+        let known = |topic| broker.clients.known_subscription(wanted.group, topic);
+        let found = topic.and_then(known);
         let answer = QuerySubscriptionResponse {
             group: wanted.group.to_owned(),
             subscription_data: found.map(|data| data.as_ref().clone()),

@@ -226,13 +226,6 @@ impl HeldPull {
         for slice in result.slices {
             out.body(slice);
         }
-        let group = &self.group.group_name;
-        broker.offsets.pulled(
-            group,
-            self.queue.topic(),
-            self.queue.queue_id(),
-            result.next_offset,
-        );
     }
 
     /// Where the client should read next.

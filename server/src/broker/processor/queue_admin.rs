@@ -29,7 +29,7 @@ pub(crate) fn query_consume_queue(broker: &Broker, request: &Request<'_>) -> Out
             ..QueryConsumeQueueResponse::default()
         };
         if let Some(group) = wanted.consumer_group.filter(|group| !group.is_empty()) {
-            let subscription = broker.clients.subscription(group, topic);
+            let subscription = broker.clients.known_subscription(group, topic);
             found.filter_data = Some(match &subscription {
                 // A filter by tags has no further data.
                 Some(_) => "null".to_owned(),

@@ -214,7 +214,7 @@ pub(crate) fn clone_group_offset(broker: &Broker, request: &Request<'_>) -> Outc
             // While the group is online only what it subscribes to counts.
             let is_left = !is_offline
                 && broker.clients.group_known(from)
-                && broker.clients.subscription(from, &topic).is_none();
+                && broker.clients.known_subscription(from, &topic).is_none();
             if is_left || broker.topics.get(&topic).is_none() {
                 tracing::warn!(
                     from,

@@ -137,6 +137,9 @@ fn consume_stats_tell_ends_commits_and_pulls() {
 #[test]
 fn a_connected_group_counts_only_for_what_it_subscribes_to() {
     let mut rig = rig_with_a_group();
+    rig.call(send_to("U", 0, "x"));
+    let peer = rig.session.peer();
+    rig.broker.offsets.commit(peer, "G", "U", 0, 1);
     let beat = HeartbeatData {
         client_id: "c".into(),
         consumer_data_set: vec![ConsumerData {
@@ -155,7 +158,14 @@ fn a_connected_group_counts_only_for_what_it_subscribes_to() {
         ..Default::default()
     };
     let reply = rig.call(Command::request(RequestCode::GET_CONSUME_STATS, &header));
-    assert!(ok::<ConsumeStats>(&reply).offset_table.0.is_empty());
+    let topics: Vec<String> = ok::<ConsumeStats>(&reply)
+        .offset_table
+        .0
+        .into_keys()
+        .map(|queue| queue.topic)
+        .collect();
+    // It pulled T with a subscription of its own, and committed an offset of U without one.
+    assert!(!topics.is_empty() && topics.iter().all(|topic| topic == "T"));
 
     let mut subscription = |topic| {
         let header = QuerySubscriptionByConsumerRequestHeader {
@@ -167,14 +177,15 @@ fn a_connected_group_counts_only_for_what_it_subscribes_to() {
         ok::<QuerySubscriptionResponse>(&reply).subscription_data
     };
     assert_eq!(subscription("other").unwrap().sub_string, "A || B");
-    assert!(subscription("T").is_none());
+    assert_eq!(subscription("T").unwrap().sub_string, "*");
+    assert!(subscription("U").is_none());
 
     let header = GroupRequestHeader { group: "G" };
     let reply = rig.call(Command::request(
         RequestCode::QUERY_TOPICS_BY_CONSUMER,
         &header,
     ));
-    assert_eq!(ok::<TopicList>(&reply).topic_list, ["T"]);
+    assert_eq!(ok::<TopicList>(&reply).topic_list, ["T", "U"]);
 
     let reply = rig.call(request(RequestCode::GET_ALL_PRODUCER_INFO));
     let producers = ok::<ProducerTable>(&reply).data;
@@ -401,9 +412,12 @@ fn units_of_a_queue_are_shown() {
         };
         rig.call(Command::request(RequestCode::QUERY_CONSUME_QUEUE, &header))
     };
+    let absent: QueryConsumeQueueResponse = ok(&ask("T", 0, 1, 10, Some("absent")));
+    assert_eq!(absent.filter_data.unwrap(), "absent@T is not online!");
     let found: QueryConsumeQueueResponse = ok(&ask("T", 0, 1, 10, Some("G")));
     assert_eq!((found.min_queue_index, found.max_queue_index), (0, 3));
-    assert_eq!(found.filter_data.unwrap(), "G@T is not online!");
+    assert_eq!(found.filter_data.unwrap(), "null");
+    assert_eq!(found.subscription_data.unwrap().sub_string, "*");
     let units = found.queue_data.unwrap();
     assert_eq!(units.len(), 2);
     assert!(

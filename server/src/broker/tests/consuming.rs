@@ -239,7 +239,7 @@ fn subscriptions_seen_in_pulls_are_remembered_for_ten_minutes() {
     let mut rig = async_rig();
     rig.call(send("T", "TAGS\u{1}a\u{2}", "m"));
     rig.call(pull("T", 0, "a || b", 0));
-    let seen = |rig: &Rig| rig.broker.clients.pulled_subscription("G", "T");
+    let seen = |rig: &Rig| rig.broker.clients.known_subscription("G", "T");
     let first = seen(&rig).unwrap();
     assert_eq!(
         (first.sub_string.as_str(), first.code_set.len()),
