@@ -34,6 +34,7 @@ pub(super) fn run(seed: u64) {
         if run.random.u8(..10) == 0 && run.end <= End::Killed && !run.is_derived_damaged {
             run.flip();
             let (store, report) = run.try_open().unwrap();
+            println!("open after {:?} with flipped bits: {report:?}", run.end);
             run.check_opened(&store, &report);
             run.check_flipped(&store);
             return;

@@ -272,7 +272,10 @@ impl Run {
             // What looks like a record may be part of a message.
             1 | 2 => {
                 let earlier = self.model.log.values().next_back();
-                body.extend(earlier.iter().flat_map(|sent| sent.bytes.clone()));
+                let mut bytes = earlier.map_or(Vec::new(), |sent| sent.bytes.clone());
+                // Of another broker, whose clock is ahead.
+                record::patch(&mut bytes, 1, 1, self.now_ms() + 3_600_000);
+                body.extend(bytes);
                 body.truncate(4000);
             }
             3 => body.truncate(self.random.usize(..9)),
