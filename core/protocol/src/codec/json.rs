@@ -428,8 +428,23 @@ fn int(out: &mut BytesMut, value: i64) {
 }
 
 fn quoted(out: &mut BytesMut, text: &str) {
-    out.extend_from_slice(b"\"");
     let bytes = text.as_bytes();
+    out.reserve(bytes.len() + 2);
+    out.extend_from_slice(b"\"");
+    // Without a branch for each byte, so that many are looked at together; nearly all text needs no escapes.
+    let is_special = |byte: u8| byte < 0x20 || byte == b'"' || byte == b'\\';
+    if bytes
+        .iter()
+        .fold(false, |any, byte| any | is_special(*byte))
+    {
+        escaped(out, bytes);
+    } else {
+        out.extend_from_slice(bytes);
+    }
+    out.extend_from_slice(b"\"");
+}
+
+fn escaped(out: &mut BytesMut, bytes: &[u8]) {
     let mut copied = 0;
     for (at, &byte) in bytes.iter().enumerate() {
         if byte >= 0x20 && byte != b'"' && byte != b'\\' {
@@ -453,5 +468,4 @@ fn quoted(out: &mut BytesMut, text: &str) {
         }
     }
     out.extend_from_slice(bytes.get(copied..).unwrap_or_default());
-    out.extend_from_slice(b"\"");
 }

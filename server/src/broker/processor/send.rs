@@ -5,6 +5,7 @@
 //! record into the batch, outside any lock; [`append`] stores the whole batch at once and answers. Under SYNC_FLUSH the
 //! answers wait in [`super::super::flush_wait`] until the store flushed. Source: server.md 6, wire.md 5.
 
+use std::ops::Range;
 use std::sync::Arc;
 
 use kerolox_protocol::body::topic::TopicConfig;
@@ -56,6 +57,8 @@ pub(in crate::broker) struct SendBatch {
     /// A send of this batch made its topic: clients look for its route next.
     has_new_topic: bool,
     text: String,
+    /// Unique keys, one behind the other.
+    uniques: String,
 }
 
 #[derive(Debug)]
@@ -65,8 +68,8 @@ struct Pending {
     first: usize,
     count: usize,
     queue_id: i32,
-    /// A unique key that the broker invented.
-    unique: Option<String>,
+    /// Its unique key among those of the batch; none for a batch of messages.
+    unique: Option<Range<usize>>,
     /// What takes a timer message back.
     recall_handle: Option<String>,
 }
@@ -109,7 +112,14 @@ impl SendBatch {
             needs_keys: false,
             has_new_topic: false,
             text: String::new(),
+            uniques: String::new(),
         }
+    }
+
+    fn keep_unique(&mut self, unique: &str) -> Range<usize> {
+        let start = self.uniques.len();
+        self.uniques.push_str(unique);
+        start..self.uniques.len()
     }
 
     fn clear(&mut self) {
@@ -118,6 +128,7 @@ impl SendBatch {
         self.topic = None;
         self.queue = None;
         self.has_new_topic = false;
+        self.uniques.clear();
     }
 }
 
@@ -186,15 +197,16 @@ fn prepare_header(
         );
     }
     let queue = queue(broker, header.topic, queue_id, batch)?;
-    let unique = marks
-        .unique
-        .is_none()
-        .then(|| broker.unique_id(request.now_ms));
     let tags_code = tags::tags_code(marks.tag);
     batch.text.clear();
-    if let Some(unique) = &unique {
-        properties::append_item(&mut batch.text, property::UNIQ_KEY, unique);
-    }
+    let unique = match marks.unique {
+        Some(unique) => batch.keep_unique(unique),
+        None => {
+            let unique = broker.unique_id(request.now_ms);
+            properties::append_item(&mut batch.text, property::UNIQ_KEY, &unique);
+            batch.keep_unique(&unique)
+        }
+    };
     let first = batch
         .records
         .push(
@@ -220,7 +232,7 @@ fn prepare_header(
         first,
         count: 1,
         queue_id,
-        unique,
+        unique: Some(unique),
         recall_handle: None,
     });
     Ok(())
@@ -419,17 +431,18 @@ impl SendBatch {
         index: usize,
         answered_queue: i32,
         draft: &Draft,
-        unique: String,
+        unique: &str,
     ) -> Result<(), Refusal> {
         let first = draft
             .push(broker, &mut self.records)
             .map_err(|error| refusal_for(&error))?;
+        let unique = Some(self.keep_unique(unique));
         self.acks.push(Pending {
             request: index,
             first,
             count: 1,
             queue_id: answered_queue,
-            unique: Some(unique),
+            unique,
             recall_handle: draft.recall_handle(broker),
         });
         Ok(())
@@ -472,16 +485,12 @@ pub(in crate::broker) fn append(
                 continue;
             }
         };
-        let properties = if command.request_code() == RequestCode::SEND_MESSAGE {
-            command.ext.get("properties")
-        } else {
-            command.ext.get("i")
+        let transaction_id = match &pending.unique {
+            Some(unique) => batch.uniques.get(unique.clone()),
+            // That of a batch of messages as a whole, if it has one.
+            None => properties::find(properties_of(command), property::UNIQ_KEY),
         };
-        let transaction_id = pending
-            .unique
-            .as_deref()
-            .or_else(|| properties::find(properties.unwrap_or_default(), property::UNIQ_KEY));
-        if waits && waits_for_store(properties.unwrap_or_default()) {
+        if waits && waits_for_store(properties_of(command)) {
             parked.push(Ack {
                 serialize_type: command.serialize_type,
                 opaque: command.opaque,
@@ -538,6 +547,12 @@ pub(in crate::broker) fn append(
             .flush_waiters
             .park(broker, session, end_offset, bytes, parked);
     }
+}
+
+fn properties_of(command: &Command) -> &str {
+    let is_long = command.request_code() == RequestCode::SEND_MESSAGE;
+    let found = command.ext.get(if is_long { "properties" } else { "i" });
+    found.unwrap_or_default()
 }
 
 /// `WAIT=false` asks for an answer that does not wait for the disk.

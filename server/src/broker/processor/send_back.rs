@@ -70,7 +70,7 @@ pub(super) fn prepare_rewritten(
     } else {
         draft.delayed(broker, request.now_ms)?
     };
-    batch.push_draft(broker, index, queue_id, &draft, unique)
+    batch.push_draft(broker, index, queue_id, &draft, &unique)
 }
 
 /// Whether a send begins a transaction. A retry of old clients keeps the property of its original and does not.
