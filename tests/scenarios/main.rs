@@ -2,6 +2,7 @@
 //! The scenarios of this folder through the Rust façade, against `kerolox serve` (or the servers of `NAMESRV_ADDR`).
 
 mod script;
+mod trickle;
 mod world;
 
 use std::path::Path;
