@@ -64,14 +64,33 @@ impl KeyHasher {
     }
 }
 
-/// Goes on with the hash of a text.
+/// Goes on with the hash of a text: 31 times what was, plus the next UTF-16 unit.
 fn extend(hash: i32, text: &str) -> i32 {
+    const POWERS: [i32; 8] = {
+        let mut powers = [1_i32; 8];
+        let mut at = 7;
+        while at > 0 {
+            powers[at - 1] = powers[at].wrapping_mul(31);
+            at -= 1;
+        }
+        powers
+    };
     let mix = |hash: i32, unit: i32| hash.wrapping_mul(31).wrapping_add(unit);
-    if text.is_ascii() {
-        return text.bytes().fold(hash, |hash, byte| mix(hash, byte.into()));
+    if !text.is_ascii() {
+        return text
+            .encode_utf16()
+            .fold(hash, |hash, unit| mix(hash, unit.into()));
     }
-    text.encode_utf16()
-        .fold(hash, |hash, unit| mix(hash, unit.into()))
+    // Eight at a time, so that the products do not wait for one another.
+    let (eights, rest) = text.as_bytes().as_chunks::<8>();
+    let hash = eights.iter().fold(hash, |hash, eight| {
+        let products = eight.iter().zip(POWERS);
+        let sum = products.map(|(byte, power)| i32::from(*byte).wrapping_mul(power));
+        let hash = hash.wrapping_mul(31_i32.wrapping_mul(POWERS[0]));
+        sum.fold(hash, i32::wrapping_add)
+    });
+    rest.iter()
+        .fold(hash, |hash, byte| mix(hash, (*byte).into()))
 }
 
 fn without_sign(hash: i32) -> i32 {
@@ -85,7 +104,12 @@ mod tests {
 
     #[test]
     fn hashes_are_those_of_the_joined_text() {
-        for (topic, key) in [("TopicTest", "KEY1"), ("t", "schlüssel\u{1F600}"), ("", "")] {
+        for (topic, key) in [
+            ("TopicTest", "KEY1"),
+            ("t", "schlüssel\u{1F600}"),
+            ("", ""),
+            ("BenchmarkTopic", "7F00000100012A139A5400000000002F~"),
+        ] {
             let hash = without_sign(extend(extend(extend(0, topic), "#"), key));
             assert_eq!(hash, key_hash(topic, key));
         }

@@ -92,12 +92,15 @@ pub(crate) fn walk(
         end: bounds.start,
         ..WalkEnd::default()
     };
+    let mut current: Option<(u64, Arc<dyn Segment>)> = None;
     loop {
         let position = walked.end;
         let base = files.base_of(position);
-        let found = open(files, position)?;
-        let seen = match &found {
-            Some(segment) => look(segment.as_ref(), position - base, len, |bytes| {
+        if current.as_ref().is_none_or(|(of, _)| *of != base) {
+            current = open(files, position)?.map(|segment| (base, segment));
+        }
+        let seen = match &current {
+            Some((_, segment)) => look(segment.as_ref(), position - base, len, |bytes| {
                 let record = match judge(bytes, position, base, bounds) {
                     Judged::Record(record) => record,
                     Judged::Skippable(size) => return Ok(Seen::Skippable(size)),
