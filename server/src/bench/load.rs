@@ -4,6 +4,7 @@
 use std::cell::RefCell;
 use std::collections::VecDeque;
 use std::rc::Rc;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
@@ -13,9 +14,11 @@ use kerolox_protocol::ResponseCode;
 use kerolox_protocol::header::pull::PullMessageResponseHeader;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
+use tokio::sync::Notify;
 use tokio::task::LocalSet;
 
 use super::Args;
+use super::pace;
 use super::payload;
 use super::process;
 use super::report::Report;
@@ -27,6 +30,9 @@ pub(super) enum Workload {
     Send,
     Pull,
 }
+
+/// How long answers may take after the end.
+const PATIENCE: Duration = Duration::from_secs(30);
 
 /// Requests that carry their own template number; opaque ids wrap below this.
 const WINDOW: i32 = 1 << 20;
@@ -66,9 +72,13 @@ pub(super) async fn run(
     let stop = start + warm_up + length;
     let local = LocalSet::new();
     let mut tasks = Vec::new();
+    let dues = args
+        .rate
+        .map(|rate| pace::start(args.connections, rate.max(f64::MIN_POSITIVE), start, stop))
+        .unwrap_or_default();
     for index in 0..args.connections {
-        let connection =
-            Connection::new(args, workload, index, Rc::clone(&counters), start).await?;
+        let (counters, due) = (Rc::clone(&counters), dues.get(index).cloned());
+        let connection = Connection::new(args, workload, index, counters, start, due).await?;
         tasks.push(local.spawn_local(connection.run(stop)));
     }
     let (cpu, seconds, own) = local
@@ -159,6 +169,8 @@ struct Connection {
     /// Time between two requests of this connection in an open loop.
     interval: Option<Duration>,
     intended: Instant,
+    /// Wakes this connection when its next request is due.
+    due: Option<Arc<Notify>>,
     counters: Rc<RefCell<Counters>>,
 }
 
@@ -169,6 +181,7 @@ impl Connection {
         index: usize,
         counters: Rc<RefCell<Counters>>,
         start: Instant,
+        due: Option<Arc<Notify>>,
     ) -> Result<Self> {
         let stream = TcpStream::connect(args.broker)
             .await
@@ -215,6 +228,7 @@ impl Connection {
             outstanding: VecDeque::new(),
             interval,
             intended: start + spread,
+            due,
             counters,
         })
     }
@@ -234,18 +248,15 @@ impl Connection {
                 self.stream.write_all(&out).await?;
                 out.clear();
             }
-            if self.outstanding.is_empty() {
-                tokio::time::sleep_until(self.intended.min(stop).into()).await;
-                continue;
-            }
             input.reserve(64 * 1024);
-            let wake = match self.interval {
-                Some(_) if now < stop && self.outstanding.len() < self.in_flight => {
-                    self.intended.min(stop)
+            let may_send = now < stop && self.outstanding.len() < self.in_flight;
+            let due = async {
+                match &self.due {
+                    Some(due) if may_send || self.outstanding.is_empty() => due.notified().await,
+                    _ => std::future::pending().await,
                 }
-                _ => stop + Duration::from_secs(30),
             };
-            // Cancel safety: `read_buf` and `sleep_until` lose nothing when the other wins.
+            // Cancel safety: none of these loses anything when another wins.
             tokio::select! {
                 read = self.stream.read_buf(&mut input) => {
                     if read? == 0 {
@@ -253,10 +264,9 @@ impl Connection {
                     }
                     self.take(&mut input)?;
                 }
-                () = tokio::time::sleep_until(wake.into()) => {
-                    if Instant::now() > stop + Duration::from_secs(29) {
-                        bail!("{} requests were not answered within 30 s", self.outstanding.len());
-                    }
+                () = due => {}
+                () = tokio::time::sleep_until((stop + PATIENCE).into()) => {
+                    bail!("{} requests were not answered within 30 s", self.outstanding.len());
                 }
             }
         }

@@ -7,6 +7,7 @@
 //! so that a stalled server can not hide. CPU and memory of the server are read from its process (`--server-pid`).
 
 mod load;
+mod pace;
 mod payload;
 mod process;
 mod report;

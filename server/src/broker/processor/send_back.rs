@@ -219,5 +219,9 @@ fn send_back(
         .put(&draft)
         .map_err(|error| not_stored(broker, &error))?;
     broker.stats.sent_back(group, &origin);
+    if dead {
+        let owner = request.command.ext.get("Owner");
+        broker.stats.dead_letter(owner, header.origin_topic, group);
+    }
     Ok(Some(stored.end_offset))
 }

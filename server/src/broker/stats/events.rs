@@ -12,6 +12,8 @@ use super::series::{Count, Due, Series, Windows};
 pub(in crate::broker) enum Event {
     /// A message that a group sent back; `topic@group`.
     SentBack,
+    /// A message that a group sent back and that became a dead letter; `owner@topic@group@SEND_BACK_TO_DLQ`.
+    DeadLetter,
     /// A heartbeat of a consumer group, milliseconds that it took; the cluster.
     ConsumerRegistered,
     /// A heartbeat of a producer group, milliseconds that it took; the cluster.
@@ -19,8 +21,9 @@ pub(in crate::broker) enum Event {
 }
 
 impl Event {
-    const ALL: [Self; 3] = [
+    const ALL: [Self; 4] = [
         Self::SentBack,
+        Self::DeadLetter,
         Self::ConsumerRegistered,
         Self::ProducerRegistered,
     ];
@@ -28,6 +31,7 @@ impl Event {
     const fn name(self) -> &'static str {
         match self {
             Self::SentBack => "SNDBCK_PUT_NUMS",
+            Self::DeadLetter => "SNDBCK2DLQ_TIMES",
             Self::ConsumerRegistered => "CONSUMER_REGISTER_TIME",
             Self::ProducerRegistered => "PRODUCER_REGISTER_TIME",
         }
@@ -72,10 +76,17 @@ impl Events {
             .map(|entry| entry.series.windows())
     }
 
-    /// A topic or a group is gone, and with it the keys that it `is_part` of.
-    pub(super) fn forget(&self, is_part: impl Fn(&str) -> bool) {
-        if let Some(keys) = self.0.lock().get_mut(&Event::SentBack) {
-            keys.retain(|key, _| !is_part(key));
+    /// A topic or a group is gone, and with it the keys of which `is_gone` says so.
+    pub(super) fn forget(&self, is_gone: impl Fn(&str, &str) -> bool) {
+        let mut events = self.0.lock();
+        for (event, before_topic) in [(Event::SentBack, 0), (Event::DeadLetter, 1)] {
+            if let Some(keys) = events.get_mut(&event) {
+                keys.retain(|key, _| {
+                    let mut parts = key.split('@').skip(before_topic);
+                    let (topic, group) = (parts.next(), parts.next());
+                    !is_gone(topic.unwrap_or_default(), group.unwrap_or_default())
+                });
+            }
         }
     }
 }

@@ -134,6 +134,18 @@ impl BrokerStats {
             .add(Event::SentBack, &format!("{topic}@{group}"), 1);
     }
 
+    /// What a group sent back of a topic became a dead letter; the reference writes `null` for what a request does not say.
+    pub(in crate::broker) fn dead_letter(
+        &self,
+        owner: Option<&str>,
+        topic: Option<&str>,
+        group: &str,
+    ) {
+        let [owner, topic] = [owner, topic].map(|text| text.unwrap_or("null"));
+        let key = format!("{owner}@{topic}@{group}@SEND_BACK_TO_DLQ");
+        self.events.add(Event::DeadLetter, &key, 1);
+    }
+
     /// A client told of one of its groups, which took some milliseconds.
     pub(in crate::broker) fn registered(&self, event: Event, ms: i64) {
         let ms = u64::try_from(ms).unwrap_or(0);
@@ -307,14 +319,12 @@ impl BrokerStats {
     pub(in crate::broker) fn forget_topic(&self, store: &MessageStore, topic: &str) {
         self.state.lock().puts.forget(store, topic);
         self.gets.forget_topic(topic);
-        self.events
-            .forget(|key| key.split_once('@').is_some_and(|(of, _)| of == topic));
+        self.events.forget(|of, _| of == topic);
     }
 
     /// A group was deleted.
     pub(in crate::broker) fn forget_group(&self, group: &str) {
         self.gets.forget_group(group);
-        self.events
-            .forget(|key| key.split_once('@').is_some_and(|(_, of)| of == group));
+        self.events.forget(|_, of| of == group);
     }
 }

@@ -267,13 +267,18 @@ fn delays_and_returns_are_counted_under_the_reference_s_keys() {
         delay_level: 1,
         ..Default::default()
     };
-    rig.call(Command::request(
-        RequestCode::CONSUMER_SEND_MSG_BACK,
-        &header,
-    ));
+    let code = RequestCode::CONSUMER_SEND_MSG_BACK;
+    rig.call(Command::request(code, &header));
+    let dead = ConsumerSendMsgBackRequestHeader {
+        delay_level: -1,
+        origin_topic: Some("T"),
+        ..header
+    };
+    rig.call(Command::request(code, &dead));
     rig.advance(10_000);
     for (name, key, sum) in [
-        ("SNDBCK_PUT_NUMS", "T@G", 1),
+        ("SNDBCK_PUT_NUMS", "T@G", 2),
+        ("SNDBCK2DLQ_TIMES", "null@T@G@SEND_BACK_TO_DLQ", 1),
         ("QUEUE_PUT_NUMS", "SCHEDULE_TOPIC_XXXX@0", 2),
         (
             "QUEUE_GET_NUMS",
