@@ -213,10 +213,13 @@ impl<'b> Round<'b> {
         let bytes = self.arena.get(self.placed_range()).unwrap_or_default();
         let at = self.tail.position - self.tail.base;
         if let Err(error) = self.tail.writer.write_through(at, bytes) {
-            // The next append writes over what arrived. A full disk may have space again, anything else is final.
-            let refused = match refusal(&error) {
-                AppendError::DiskFull => AppendError::DiskFull,
-                _ => self.fail(&error),
+            // A full disk may have space again, anything else is final. What arrived must not follow a shorter append.
+            let is_full = refusal(&error) == AppendError::DiskFull;
+            let refused = if is_full && self.tail.writer.zero_from(at).is_ok() {
+                self.tail.reserved = self.tail.position;
+                AppendError::DiskFull
+            } else {
+                self.fail(&error)
             };
             self.refuse_placed(0, refused);
             return;
