@@ -16,7 +16,7 @@ use super::processor::{
     replication_info, reply, reset, runtime_info, send, send_back, stats, timer_admin, topic_admin,
 };
 use super::transaction;
-use crate::net::{Outcome, Replies, Request, Service, Session};
+use crate::net::{ConnectionEvent, Outcome, Replies, Request, Service, Session};
 
 impl Service for Broker {
     fn handle(&self, session: &Arc<Session>, requests: &mut Vec<Command>, replies: &mut Replies) {
@@ -70,6 +70,10 @@ impl Service for Broker {
         self.forget_calls(session);
         self.pop.forget(session);
         client::closed(self, session);
+    }
+
+    fn connection(&self, event: ConnectionEvent) {
+        self.stats.connection(event);
     }
 }
 

@@ -13,5 +13,5 @@ pub mod session;
 pub use calls::{CallError, CallLimits, Caller, Calls};
 pub use listener::{Listener, ListenerOptions};
 pub use replies::Replies;
-pub use service::{Outcome, Request, Service};
+pub use service::{ConnectionEvent, Outcome, Request, Service};
 pub use session::{Session, SessionId};

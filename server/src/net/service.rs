@@ -20,6 +20,22 @@ pub trait Service: Send + Sync + 'static {
 
     /// The connection is gone; called once for each session.
     fn closed(&self, session: &Arc<Session>);
+
+    /// What happens to connections, for those who count it.
+    fn connection(&self, _event: ConnectionEvent) {}
+}
+
+/// Something that happened to a connection. One that fails or is idle is closed, too.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ConnectionEvent {
+    /// It was accepted.
+    Opened,
+    /// Its bytes were no frames, or the network failed.
+    Failed,
+    /// There was no traffic for too long.
+    Idle,
+    /// It is gone.
+    Closed,
 }
 
 /// One request with what a processor may know of it.

@@ -23,7 +23,7 @@ use tokio::sync::Notify;
 use tokio::time::Instant;
 
 use super::replies::Replies;
-use super::service::Service;
+use super::service::{ConnectionEvent, Service};
 
 /// Input buffer of a quiet connection.
 const QUIET_BUFFER: usize = 4 * 1024;
@@ -120,11 +120,17 @@ pub(super) async fn run(
     service: Arc<dyn Service>,
     idle: Duration,
 ) {
+    service.connection(ConnectionEvent::Opened);
     if let Err(reason) = serve(&mut stream, &session, service.as_ref(), idle).await {
         tracing::warn!(peer = session.peer_text(), %reason, "connection closed");
+        service.connection(match reason {
+            Reason::Idle(_) => ConnectionEvent::Idle,
+            _ => ConnectionEvent::Failed,
+        });
     }
     session.close();
     service.closed(&session);
+    service.connection(ConnectionEvent::Closed);
 }
 
 /// Why a connection was ended by this side or failed; a peer that leaves is no reason.

@@ -18,14 +18,17 @@ pub(in crate::broker) enum Event {
     ConsumerRegistered,
     /// A heartbeat of a producer group, milliseconds that it took; the cluster.
     ProducerRegistered,
+    /// Something happened to a connection; `CONNECT`, `EXCEPTION`, `IDLE` or `CLOSE`.
+    Connection,
 }
 
 impl Event {
-    const ALL: [Self; 4] = [
+    const ALL: [Self; 5] = [
         Self::SentBack,
         Self::DeadLetter,
         Self::ConsumerRegistered,
         Self::ProducerRegistered,
+        Self::Connection,
     ];
 
     const fn name(self) -> &'static str {
@@ -34,6 +37,7 @@ impl Event {
             Self::DeadLetter => "SNDBCK2DLQ_TIMES",
             Self::ConsumerRegistered => "CONSUMER_REGISTER_TIME",
             Self::ProducerRegistered => "PRODUCER_REGISTER_TIME",
+            Self::Connection => "CHANNEL_ACTIVITY",
         }
     }
 }

@@ -20,6 +20,7 @@ pub(in crate::broker) use gets::Get;
 use rates::{Day, Totals};
 pub(in crate::broker) use series::{Window, Windows};
 
+use crate::net::ConnectionEvent;
 use crate::store::{MessageStore, QueueHandle};
 use events::Events;
 use gets::Gets;
@@ -144,6 +145,17 @@ impl BrokerStats {
         let [owner, topic] = [owner, topic].map(|text| text.unwrap_or("null"));
         let key = format!("{owner}@{topic}@{group}@SEND_BACK_TO_DLQ");
         self.events.add(Event::DeadLetter, &key, 1);
+    }
+
+    /// Something happened to a connection.
+    pub(in crate::broker) fn connection(&self, event: ConnectionEvent) {
+        let key = match event {
+            ConnectionEvent::Opened => "CONNECT",
+            ConnectionEvent::Failed => "EXCEPTION",
+            ConnectionEvent::Idle => "IDLE",
+            ConnectionEvent::Closed => "CLOSE",
+        };
+        self.events.add(Event::Connection, key, 1);
     }
 
     /// A client told of one of its groups, which took some milliseconds.

@@ -31,6 +31,7 @@ use kerolox_protocol::header::stats::{
 };
 
 use super::*;
+use crate::net::ConnectionEvent;
 
 fn send_to(topic: &str, queue_id: i32, body: &str) -> Command {
     let mut command = send(topic, "TAGS\u{1}A\u{2}", body);
@@ -253,6 +254,25 @@ fn statistics_are_there_at_once_and_have_figures_after_the_first_sample() {
     }
     let data = item(&mut rig, "TOPIC_PUT_NUMS", "T").unwrap();
     assert_eq!(data.stats_minute.sum, 0, "nothing in the last minute");
+}
+
+#[test]
+fn connections_are_counted_under_the_reference_s_keys() {
+    let mut rig = async_rig();
+    for event in [
+        ConnectionEvent::Opened,
+        ConnectionEvent::Opened,
+        ConnectionEvent::Failed,
+        ConnectionEvent::Closed,
+    ] {
+        rig.broker.connection(event);
+    }
+    rig.advance(10_000);
+    for (key, sum) in [("CONNECT", 2), ("EXCEPTION", 1), ("CLOSE", 1)] {
+        let data = item(&mut rig, "CHANNEL_ACTIVITY", key).unwrap();
+        assert_eq!(data.stats_minute.sum, sum, "{key}");
+    }
+    assert!(item(&mut rig, "CHANNEL_ACTIVITY", "IDLE").is_none());
 }
 
 #[test]

@@ -12,6 +12,7 @@ use crate::net::{Listener, ListenerOptions};
 #[derive(Default)]
 struct Echo {
     closed: AtomicUsize,
+    events: Mutex<Vec<ConnectionEvent>>,
 }
 
 impl Service for Echo {
@@ -30,6 +31,10 @@ impl Service for Echo {
 
     fn closed(&self, _session: &Arc<Session>) {
         self.closed.fetch_add(1, Ordering::SeqCst);
+    }
+
+    fn connection(&self, event: ConnectionEvent) {
+        self.events.lock().push(event);
     }
 }
 
@@ -178,14 +183,17 @@ fn silent_connections_are_closed_and_reported_once() {
     let mut client = server.connect();
     assert!(client.read().is_none());
     let deadline = std::time::Instant::now() + Duration::from_secs(5);
-    while server.echo.closed.load(Ordering::SeqCst) == 0 {
-        assert!(
-            std::time::Instant::now() < deadline,
-            "closed() was not called"
-        );
+    while server.echo.events.lock().len() < 3 {
+        assert!(std::time::Instant::now() < deadline, "the end was not told");
         std::thread::yield_now();
     }
     assert_eq!(server.echo.closed.load(Ordering::SeqCst), 1);
+    let events = [
+        ConnectionEvent::Opened,
+        ConnectionEvent::Idle,
+        ConnectionEvent::Closed,
+    ];
+    assert_eq!(*server.echo.events.lock(), events);
 }
 
 #[test]
