@@ -6,21 +6,18 @@
 
 use std::time::{Duration, Instant};
 
-use anyhow::{Context, Result, ensure};
+use anyhow::{Result, ensure};
 use kerolox::facade::{
-    Admin, AdminOptions, Call, Message, Producer, ProducerOptions, PushConsumer,
-    PushConsumerOptions, Subscription, Verdict,
+    Admin, AdminOptions, Message, Producer, ProducerOptions, PushConsumer, PushConsumerOptions,
+    Subscription, Verdict,
 };
 use kerolox_tests::tools::say;
+
+use crate::world::done;
 
 const TOPIC: &str = "trickle";
 const SECONDS: &str = "KEROLOX_TRICKLE_SECONDS";
 const DEADLINE: Duration = Duration::from_secs(30);
-
-fn done<T: Send + 'static>(call: Call<T>) -> Result<T> {
-    let result = call.wait(Some(DEADLINE)).context("no answer in time")?;
-    result.map_err(|error| anyhow::anyhow!("{error:?}"))
-}
 
 /// The body of the next message.
 fn next(consumer: &PushConsumer) -> Result<bytes::Bytes> {

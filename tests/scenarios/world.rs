@@ -38,7 +38,7 @@ pub(crate) struct World {
     members: HashMap<String, Member>,
 }
 
-fn done<T: Send + 'static>(call: Call<T>) -> Result<T> {
+pub(crate) fn done<T: Send + 'static>(call: Call<T>) -> Result<T> {
     Ok(call.wait(Some(CALL)).context("no answer within 15 s")??)
 }
 

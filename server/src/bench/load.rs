@@ -3,6 +3,7 @@
 
 use std::cell::RefCell;
 use std::collections::VecDeque;
+use std::ops::RangeInclusive;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -31,6 +32,9 @@ pub(super) enum Workload {
     Pull,
 }
 
+/// Requests a second of an open loop.
+const RATES: RangeInclusive<f64> = 0.001..=1e9;
+
 /// How long answers may take after the end.
 const PATIENCE: Duration = Duration::from_secs(30);
 
@@ -58,6 +62,11 @@ pub(super) async fn run(
     warm_up: Duration,
     length: Duration,
 ) -> Result<Report> {
+    if let Some(rate) = args.rate.filter(|rate| !RATES.contains(rate)) {
+        bail!(
+            "--rate is {rate}, allowed are {RATES:?} requests a second; leave it out for a closed loop"
+        );
+    }
     let counters = Rc::new(RefCell::new(Counters {
         messages: 0,
         requests: 0,
@@ -74,7 +83,7 @@ pub(super) async fn run(
     let mut tasks = Vec::new();
     let dues = args
         .rate
-        .map(|rate| pace::start(args.connections, rate.max(f64::MIN_POSITIVE), start, stop))
+        .map(|rate| pace::start(args.connections, rate, start, stop))
         .unwrap_or_default();
     for index in 0..args.connections {
         let (counters, due) = (Rc::clone(&counters), dues.get(index).cloned());
@@ -207,9 +216,9 @@ impl Connection {
         let pulls = (0..args.queues)
             .map(|queue| PullTemplate::new(serialize_type, &args.topic, queue, args.batch))
             .collect::<Result<Vec<_>>>()?;
-        let interval = args.rate.map(|rate| {
-            Duration::from_secs_f64(args.connections as f64 / rate.max(f64::MIN_POSITIVE))
-        });
+        let interval = args
+            .rate
+            .map(|rate| Duration::from_secs_f64(args.connections as f64 / rate));
         let spread = interval
             .unwrap_or_default()
             .mul_f64(index as f64 / args.connections as f64);

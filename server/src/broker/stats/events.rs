@@ -42,6 +42,10 @@ impl Event {
     }
 }
 
+/// Most keys of a kind, and their longest, bytes: parts of them are what clients say. What is beyond is not counted.
+const MOST_KEYS: usize = 1 << 16;
+const LONGEST_KEY: usize = 1024;
+
 #[derive(Debug, Default)]
 struct Entry {
     count: Count,
@@ -56,8 +60,10 @@ impl Events {
     pub(super) fn add(&self, event: Event, key: &str, value: u64) {
         let mut events = self.0.lock();
         let keys = events.entry(event).or_default();
+        let is_full = keys.len() >= MOST_KEYS || key.len() > LONGEST_KEY;
         let entry = match keys.get_mut(key) {
             Some(entry) => entry,
+            None if is_full => return,
             None => keys.entry(key.to_owned()).or_default(),
         };
         entry.count.value += value;
@@ -92,5 +98,22 @@ impl Events {
                 });
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn keys_that_clients_make_up_are_bounded() {
+        let events = Events::default();
+        events.add(Event::DeadLetter, &"x".repeat(LONGEST_KEY + 1), 1);
+        for number in 0..=MOST_KEYS {
+            events.add(Event::DeadLetter, &format!("{number}@t@g"), 1);
+        }
+        let keys = &events.0.lock()[&Event::DeadLetter];
+        assert_eq!(keys.len(), MOST_KEYS);
+        assert!(keys.contains_key("0@t@g") && keys.keys().all(|key| key.len() < 100));
     }
 }
