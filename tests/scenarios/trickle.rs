@@ -8,8 +8,8 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Result, ensure};
 use kerolox::facade::{
-    Admin, AdminOptions, Message, Producer, ProducerOptions, PushConsumer, PushConsumerOptions,
-    Subscription, Verdict,
+    Admin, AdminOptions, ConsumeFrom, Message, Producer, ProducerOptions, PushConsumer,
+    PushConsumerOptions, Subscription, Verdict,
 };
 use kerolox_tests::tools::say;
 
@@ -50,6 +50,8 @@ fn each_message_comes_to_a_waiting_consumer_as_soon_as_it_is_sent() -> Result<()
     let options = PushConsumerOptions {
         name_servers,
         group: "trickle_consumers".to_owned(),
+        // The first message may be there before the consumer has its queues; from the last offset on it would be left out.
+        consume_from: ConsumeFrom::FirstOffset,
         ..PushConsumerOptions::default()
     };
     let consumer = done(PushConsumer::start(
