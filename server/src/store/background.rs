@@ -17,8 +17,8 @@ use super::{Flush, FlushReport, MessageStore, StoreError};
 
 /// Between checkpoints, milliseconds.
 const CHECKPOINT_INTERVAL_MS: i64 = 1000;
-/// Records that are read into the index at a time.
-const INDEX_STEP: u64 = 4096;
+/// Records that the index takes at a time.
+const INDEX_STEP: usize = 4096;
 /// Between two looks of the index at the log, milliseconds.
 const INDEX_INTERVAL_MS: u64 = 200;
 

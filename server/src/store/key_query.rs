@@ -8,7 +8,7 @@ use super::MessageStore;
 use super::index::KeySearch;
 
 /// Records that a query reads into the index before it answers with what is there.
-const CATCH_UP: u64 = 200_000;
+const CATCH_UP: usize = 200_000;
 
 /// What a query by key found.
 #[derive(Clone, Debug, Default)]

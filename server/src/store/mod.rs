@@ -11,7 +11,7 @@
 //! - after a failed write or sync nothing is acknowledged any more ([`AppendError::Poisoned`]);
 //! - consume queues, the checkpoint and the abort file are derived: missing or wrong, they are rebuilt and reported.
 //!
-//! Locks are taken in this order: append lock, a queue's writer, next segment, a directory's slots.
+//! Locks are taken in this order: append lock, a queue's writer, next segment, a directory's slots, the index's feed.
 
 mod background;
 mod checkpoint;
@@ -70,6 +70,7 @@ pub use consume_queue::QueueHandle;
 pub use error::{AppendError, StoreError};
 pub use flush::FlushReport;
 pub use get::{GetResult, GetStatus};
+pub use index::Keys;
 pub use key_query::KeyQuery;
 pub use message_filter::{BitSource, MessageFilter, StoredBits};
 pub use options::{Flush, StoreOptions};
@@ -190,6 +191,7 @@ impl MessageStore {
             pool,
         )
         .map_err(StoreError::io("open a segment of", &log_dir))?;
+        log.feed = index.as_ref().map(|index| index.feed(walked.end));
         log.appends_crc = options.append_prop_crc;
         log.is_synchronous = options.flush == Flush::Sync;
         let resident = disk.memory_bytes() / 100 * options.access_message_in_memory_max_ratio;
@@ -325,6 +327,7 @@ impl MessageStore {
             max_body: self.options.max_message_size,
             segment_len: usize::try_from(self.options.commit_log_file_size).unwrap_or(usize::MAX),
             appends_crc: self.options.append_prop_crc,
+            is_indexed: self.index.is_some(),
         };
         AppendBatch::new(limits, self.bit_source.get().cloned())
     }

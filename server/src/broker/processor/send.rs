@@ -17,7 +17,7 @@ use kerolox_protocol::header::send::{
 };
 use kerolox_protocol::message::properties;
 use kerolox_protocol::message::record::RecordFields;
-use kerolox_protocol::message::{batch, id, name, property, tags};
+use kerolox_protocol::message::{batch, id, name, property};
 use kerolox_protocol::{Command, RequestCode, ResponseCode, SerializeType};
 
 use super::send_checks;
@@ -27,15 +27,16 @@ use crate::broker::put_status::PutStatus;
 use crate::config::BrokerConfig;
 use crate::net::{Caller, Replies, Request, Session};
 use crate::refusal::Refusal;
-use crate::store::{AppendBatch, AppendError, Appended, MessageStore, QueueHandle, StoreError};
+use crate::store::{
+    AppendBatch, AppendError, Appended, Keys, MessageStore, QueueHandle, StoreError,
+};
 
 /// Batches kept for reuse.
 pub(in crate::broker) const SPARE_BATCHES: usize = 16;
 
 /// Properties that make a send leave the fast path: they are stripped, or change where the message goes.
 struct Marks<'a> {
-    tag: Option<&'a str>,
-    unique: Option<&'a str>,
+    keys: Keys<'a>,
     /// A property that the broker sets itself is already there.
     stamped: bool,
     delay_level: i32,
@@ -122,6 +123,22 @@ impl SendBatch {
         start..self.uniques.len()
     }
 
+    /// Puts a unique key into the text that is added to a message without one; returns it.
+    fn make_unique(
+        &mut self,
+        broker: &Broker,
+        request: &Request<'_>,
+        keys: &Keys<'_>,
+    ) -> Option<String> {
+        self.text.clear();
+        if keys.unique.is_some() {
+            return None;
+        }
+        let unique = broker.unique_id(request.now_ms);
+        properties::append_item(&mut self.text, property::UNIQ_KEY, &unique);
+        Some(unique)
+    }
+
     fn clear(&mut self) {
         self.records.clear();
         self.acks.clear();
@@ -197,19 +214,15 @@ fn prepare_header(
         );
     }
     let queue = queue(broker, header.topic, queue_id, batch)?;
-    let tags_code = tags::tags_code(marks.tag);
-    batch.text.clear();
-    let unique = match marks.unique {
-        Some(unique) => batch.keep_unique(unique),
-        None => {
-            let unique = broker.unique_id(request.now_ms);
-            properties::append_item(&mut batch.text, property::UNIQ_KEY, &unique);
-            batch.keep_unique(&unique)
-        }
+    let made = batch.make_unique(broker, request, &marks.keys);
+    let keys = Keys {
+        unique: made.as_deref().or(marks.keys.unique),
+        ..marks.keys
     };
+    let unique = batch.keep_unique(keys.unique.unwrap_or_default());
     let first = batch
         .records
-        .push(
+        .push_keyed(
             &queue,
             &RecordFields {
                 topic: header.topic,
@@ -224,7 +237,7 @@ fn prepare_header(
                 body: &request.command.body,
                 properties: &[text, &broker.stamp, &batch.text],
             },
-            tags_code,
+            &keys,
         )
         .map_err(|error| refusal_for(&error))?;
     batch.acks.push(Pending {
@@ -315,15 +328,14 @@ fn push_elements(
                 "a message of a batch is delayed, by a level or a timer, or part of a transaction; send it alone",
             ));
         }
-        batch.text.clear();
-        if marks.unique.is_none() {
-            let unique = broker.unique_id(request.now_ms);
-            properties::append_item(&mut batch.text, property::UNIQ_KEY, &unique);
-        }
-        let tags_code = tags::tags_code(marks.tag);
+        let made = batch.make_unique(broker, request, &marks.keys);
+        let keys = Keys {
+            unique: made.as_deref().or(marks.keys.unique),
+            ..marks.keys
+        };
         batch
             .records
-            .push(
+            .push_keyed(
                 queue,
                 &RecordFields {
                     topic: header.topic,
@@ -338,7 +350,7 @@ fn push_elements(
                     body: element.body,
                     properties: &[element.properties, &broker.stamp, &batch.text],
                 },
-                tags_code,
+                &keys,
             )
             .map_err(|error| refusal_for(&error))?;
     }
@@ -391,8 +403,7 @@ fn queue(
 
 fn marks(text: &str) -> Marks<'_> {
     let mut marks = Marks {
-        tag: None,
-        unique: None,
+        keys: Keys::default(),
         stamped: false,
         delay_level: 0,
         timer: false,
@@ -401,8 +412,9 @@ fn marks(text: &str) -> Marks<'_> {
     };
     for (name, value) in properties::scan(text) {
         match name {
-            property::TAGS => marks.tag = Some(value),
-            property::UNIQ_KEY => marks.unique = Some(value),
+            property::TAGS => marks.keys.tags = Some(value),
+            property::UNIQ_KEY => marks.keys.unique = Some(value),
+            property::KEYS => marks.keys.keys = Some(value),
             property::DELAY => marks.delay_level = value.parse().unwrap_or_default(),
             property::TRAN_MSG => marks.transaction = value.eq_ignore_ascii_case("true"),
             property::TIMER_DELAY_SEC | property::TIMER_DELAY_MS | property::TIMER_DELIVER_MS => {

@@ -25,6 +25,7 @@ use super::light::Lights;
 use super::{AppendBatch, Appended, CommitLog, TagsCode, Tail, refusal};
 use crate::store::AppendError;
 use crate::store::consume_queue::{ExtUnit, QueueHandle, QueueWriter, Unit};
+use crate::store::index::Fed;
 use crate::store::sabotage::{self, Sabotage};
 
 /// What came of an append; the batch holds the result of each entry.
@@ -34,7 +35,7 @@ pub struct AppendOutcome {
     pub appended: usize,
     /// Commit-log offset after the last of them: under [`crate::store::Flush::Sync`] they are safe and visible once this is flushed.
     pub end_offset: i64,
-    /// Whether more space should be prepared.
+    /// Whether more space should be prepared, or the index has much to take.
     pub(crate) is_low: bool,
 }
 
@@ -48,11 +49,13 @@ struct Round<'b> {
     entries: &'b [Entry],
     queues: &'b [Arc<QueueHandle>],
     lights: Lights<'b>,
+    hashes: &'b [i32],
     results: &'b mut Vec<Result<Appended, AppendError>>,
     arrivals: &'b mut Vec<usize>,
     /// Entries that have their places, one after the other at the end of the log, but are not written.
     placed: Range<usize>,
     appended: usize,
+    is_feed_long: bool,
 }
 
 impl CommitLog {
@@ -69,6 +72,7 @@ impl CommitLog {
             entries,
             queues,
             lights,
+            hashes,
             results,
             arrivals,
             store_timestamp,
@@ -91,10 +95,12 @@ impl CommitLog {
                 queues,
                 all: lights,
             },
+            hashes,
             results,
             arrivals,
             placed: 0..0,
             appended: 0,
+            is_feed_long: false,
         };
         let mut next = 0;
         while let Some(first) = entries.get(next) {
@@ -105,12 +111,12 @@ impl CommitLog {
             next = end;
         }
         round.write_placed();
-        let appended = round.appended;
+        let (appended, is_feed_long) = (round.appended, round.is_feed_long);
         self.written.store(tail.position, Ordering::Release);
         AppendOutcome {
             appended,
             end_offset: tail.position.cast_signed(),
-            is_low: tail.is_low(),
+            is_low: tail.is_low() || is_feed_long,
         }
     }
 }
@@ -225,6 +231,7 @@ impl<'b> Round<'b> {
             return;
         }
         let position = self.tail.position;
+        self.feed(position);
         self.tail.position += self.placed_bytes();
         if self.log.pool.is_none() {
             self.tail
@@ -233,6 +240,25 @@ impl<'b> Round<'b> {
         }
         self.enter(position.cast_signed());
         self.placed.start = self.placed.end;
+    }
+
+    /// Tells the index of the placed records, the first of which is at `offset` of the log.
+    fn feed(&mut self, mut offset: u64) {
+        let Some(feed) = &self.log.feed else { return };
+        let timestamp = self.tail.last_timestamp;
+        let placed = self.placed_entries().iter().map(|entry| {
+            let hashes = self.hashes.get(entry.hashes.clone()).unwrap_or_default();
+            let size = entry.size.cast_unsigned();
+            let record = Fed {
+                offset,
+                size,
+                keys: u32::try_from(hashes.len()).unwrap_or(0),
+                timestamp,
+            };
+            offset += u64::from(size);
+            (record, hashes)
+        });
+        self.is_feed_long = feed.add(placed);
     }
 
     /// Writes the units of the placed records, the first of which is at `physical_offset` of the log, and shows them.

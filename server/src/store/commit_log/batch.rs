@@ -1,14 +1,18 @@
 // SPDX-License-Identifier: Apache-2.0
 //! Records that are encoded, checked and summed before the append lock is taken.
 
+use std::convert::Infallible;
 use std::ops::Range;
 use std::sync::Arc;
 
-use kerolox_protocol::message::{EncodeError, RecordFields, name, properties, record, sys_flag};
+use kerolox_protocol::message::{
+    EncodeError, RecordFields, name, properties, record, sys_flag, tags,
+};
 
 use super::light::Light;
 use crate::store::consume_queue::QueueHandle;
-use crate::store::{AppendError, BitSource, StoreError, light};
+use crate::store::index::KeyHasher;
+use crate::store::{AppendError, BitSource, Keys, StoreError, light};
 
 /// A record may be this much larger than the longest body (store.md 5.1, line 17).
 const RECORD_MARGIN: usize = 64 * 1024;
@@ -47,6 +51,8 @@ pub(crate) struct Entry {
     pub(crate) is_queued: bool,
     /// Its further queues, as a range of the batch's lights.
     pub(crate) lights: Range<usize>,
+    /// What the index finds it by, as a range of the batch's key hashes.
+    pub(crate) hashes: Range<usize>,
     /// On the first entry of a group: how many entries it has. 1 outside groups.
     pub(crate) group_len: usize,
 }
@@ -58,6 +64,8 @@ pub(crate) struct Limits {
     pub(crate) segment_len: usize,
     /// Whether each record ends with its CRC.
     pub(crate) appends_crc: bool,
+    /// Whether the index wants the records' keys.
+    pub(crate) is_indexed: bool,
 }
 
 /// A reusable list of records to append together ([`super::super::MessageStore::append`]).
@@ -70,12 +78,14 @@ pub struct AppendBatch {
     pub(crate) entries: Vec<Entry>,
     pub(crate) queues: Vec<Arc<QueueHandle>>,
     pub(crate) lights: Vec<Light>,
+    pub(crate) hashes: Vec<i32>,
     pub(crate) results: Vec<Result<Appended, AppendError>>,
     pub(crate) arrivals: Vec<usize>,
     pub(crate) store_timestamp: i64,
     /// First entry of the open group.
     group: Option<usize>,
     bit_source: Option<Arc<dyn BitSource>>,
+    hasher: KeyHasher,
 }
 
 impl AppendBatch {
@@ -86,11 +96,13 @@ impl AppendBatch {
             entries: Vec::new(),
             queues: Vec::new(),
             lights: Vec::new(),
+            hashes: Vec::new(),
             results: Vec::new(),
             arrivals: Vec::new(),
             store_timestamp: 0,
             group: None,
             bit_source,
+            hasher: KeyHasher::default(),
         }
     }
 
@@ -105,7 +117,23 @@ impl AppendBatch {
         fields: &RecordFields<'_>,
         tags_code: i64,
     ) -> Result<usize, StoreError> {
-        self.push_entry(queue, fields, TagsCode::Hash(tags_code))
+        let keys = Keys::of(fields.properties);
+        self.push_entry(queue, fields, TagsCode::Hash(tags_code), &keys)
+    }
+
+    /// As [`AppendBatch::push`] by the tags among the record's keys, which the caller knows already: `keys` must be those
+    /// that [`Keys::of`] finds in the record's properties.
+    ///
+    /// # Errors
+    /// As [`AppendBatch::push`].
+    pub fn push_keyed(
+        &mut self,
+        queue: &Arc<QueueHandle>,
+        fields: &RecordFields<'_>,
+        keys: &Keys<'_>,
+    ) -> Result<usize, StoreError> {
+        let tags_code = TagsCode::Hash(tags::tags_code(keys.tags));
+        self.push_entry(queue, fields, tags_code, keys)
     }
 
     /// Adds a record of the delay topic: its unit holds the store timestamp plus `delay_ms`.
@@ -118,7 +146,8 @@ impl AppendBatch {
         fields: &RecordFields<'_>,
         delay_ms: i64,
     ) -> Result<usize, StoreError> {
-        self.push_entry(queue, fields, TagsCode::DeliverAfterMs(delay_ms))
+        let keys = Keys::of(fields.properties);
+        self.push_entry(queue, fields, TagsCode::DeliverAfterMs(delay_ms), &keys)
     }
 
     /// Adds a record that is in further queues, too ([`crate::store::light`]). Each gets a unit with the record's own; the
@@ -154,7 +183,8 @@ impl AppendBatch {
             properties: &pieces,
             ..*fields
         };
-        let index = self.push_entry(queue, &fields, TagsCode::Hash(tags_code))?;
+        let keys = Keys::of(fields.properties);
+        let index = self.push_entry(queue, &fields, TagsCode::Hash(tags_code), &keys)?;
         let Some(entry) = self.entries.get_mut(index) else {
             return Ok(index);
         };
@@ -179,6 +209,7 @@ impl AppendBatch {
         queue: &Arc<QueueHandle>,
         fields: &RecordFields<'_>,
         tags_code: TagsCode,
+        keys: &Keys<'_>,
     ) -> Result<usize, StoreError> {
         let topic_len = fields.topic.len();
         if topic_len == 0 || topic_len > name::MAX_RETRY_TOPIC_BYTES {
@@ -238,6 +269,14 @@ impl AppendBatch {
         {
             self.queues.push(Arc::clone(queue));
         }
+        let first_hash = self.hashes.len();
+        if self.limits.is_indexed {
+            let (topic, hashes) = (fields.topic.as_bytes(), &mut self.hashes);
+            let Ok(()) = self.hasher.each_of(topic, fields.sys_flag, keys, |hash| {
+                hashes.push(hash);
+                Ok::<(), Infallible>(())
+            });
+        }
         let index = self.entries.len();
         self.entries.push(Entry {
             range: start..start + size,
@@ -250,6 +289,7 @@ impl AppendBatch {
                 .and_then(|source| source.bits(fields.topic, fields.properties)),
             is_queued: sys_flag::is_queued(fields.sys_flag),
             lights: 0..0,
+            hashes: first_hash..self.hashes.len(),
             group_len: 1,
         });
         Ok(index)
@@ -292,6 +332,7 @@ impl AppendBatch {
         };
         if let Some(entry) = self.entries.get(first) {
             self.arena.truncate(entry.range.start);
+            self.hashes.truncate(entry.hashes.start);
         }
         self.entries.truncate(first);
     }
@@ -347,6 +388,7 @@ impl AppendBatch {
         self.entries.clear();
         self.queues.clear();
         self.lights.clear();
+        self.hashes.clear();
         self.results.clear();
         self.arrivals.clear();
         self.group = None;

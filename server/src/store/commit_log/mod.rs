@@ -14,6 +14,7 @@ mod pool;
 mod tail;
 
 use std::io;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering};
 
 use bytes::Bytes;
@@ -21,6 +22,7 @@ use kerolox_protocol::message::record;
 use parking_lot::Mutex;
 
 use super::AppendError;
+use super::index::Feed;
 use super::puts::PutCounters;
 use super::sabotage::{self, Sabotage};
 use super::segments::SegmentFiles;
@@ -41,6 +43,8 @@ pub(crate) struct CommitLog {
     next: Mutex<Option<NewSegment>>,
     /// Takes the records first, if there is one.
     pool: Option<TransientPool>,
+    /// Takes the keys of what is appended, if there is an index.
+    pub(crate) feed: Option<Arc<Feed>>,
     /// Whether each record ends with its CRC.
     pub(crate) appends_crc: bool,
     /// Whether messages are acknowledged once they are on disk.
@@ -105,6 +109,7 @@ impl CommitLog {
             tail: Mutex::new(tail),
             next: Mutex::new(None),
             pool,
+            feed: None,
             appends_crc: false,
             is_synchronous: false,
             puts: PutCounters::default(),

@@ -1,11 +1,14 @@
 // SPDX-License-Identifier: Apache-2.0
 //! One index file: inserting and searching entries (store.md 3.5, 3.6).
 //!
-//! The bytes are written in an order that a killed process can not spoil: the entry, the count that includes it, the
-//! slot that points to it, the end fields. A record whose end fields are missing is simply inserted again.
+//! Entries are gathered ([`IndexFile::add`]) and written many at a time ([`IndexFile::write`]), in an order that a killed
+//! process can not spoil: the entries, the count that includes them, the slots that point to them, the end fields. A
+//! record whose end fields are missing is simply inserted again.
 
 use std::io;
 use std::path::{Path, PathBuf};
+
+use rustc_hash::FxHashMap;
 
 use super::layout::{ENTRY_BYTES, Entry, HEADER_BYTES, Header, SLOT_BYTES, Shape};
 use crate::store::disk::{Disk, OpenSegment, SegmentWriter};
@@ -18,6 +21,7 @@ pub(super) struct IndexFile {
     path: PathBuf,
     shape: Shape,
     pub(super) header: Header,
+    gathered: Gathered,
     open: Option<Box<dyn SegmentWriter>>,
     /// Byte up to which space is reserved.
     reserved: u64,
@@ -25,6 +29,25 @@ pub(super) struct IndexFile {
     pub(super) is_flushed: bool,
     /// Used since the last [`IndexFile::close_if_idle`].
     is_used: bool,
+}
+
+/// Entries that are not in the file yet.
+#[derive(Default)]
+struct Gathered {
+    /// As they will follow those of the file.
+    entries: Vec<u8>,
+    /// Of each slot that they change, by its place: the number of its newest entry.
+    newest: FxHashMap<u64, u32>,
+    /// What the file's header will be.
+    header: Header,
+}
+
+impl Gathered {
+    fn clear(&mut self, header: Header) {
+        self.entries.clear();
+        self.newest.clear();
+        self.header = header;
+    }
 }
 
 /// What a search looks for.
@@ -67,6 +90,10 @@ impl IndexFile {
             path,
             shape,
             header,
+            gathered: Gathered {
+                header,
+                ..Gathered::default()
+            },
             open: Some(writer),
             reserved,
             is_flushed: false,
@@ -83,6 +110,10 @@ impl IndexFile {
             path,
             shape,
             header,
+            gathered: Gathered {
+                header,
+                ..Gathered::default()
+            },
             open: None,
             reserved: 0,
             is_flushed: true,
@@ -99,9 +130,9 @@ impl IndexFile {
         self.header.count <= 1
     }
 
-    /// Whether no entry fits any more.
+    /// Whether no entry fits any more behind those that were gathered.
     pub(super) fn is_full(&self) -> bool {
-        self.header.count >= self.shape.entries
+        self.gathered.header.count >= self.shape.entries
     }
 
     /// Whether the header can be one of this shape.
@@ -114,27 +145,26 @@ impl IndexFile {
             && (0..=i64::from(self.shape.slots)).contains(&header.used_slots.into())
     }
 
-    /// Adds a key of the record at `offset`.
+    /// Gathers a key of the record at `offset`; [`IndexFile::write`] puts it into the file.
     ///
     /// # Errors
-    /// Nothing was added, or an entry without the record's end; `StorageFull` if there is no space for it.
-    pub(super) fn insert(
+    /// Nothing was gathered: the file can not be opened.
+    pub(super) fn add(
         &mut self,
         disk: &dyn Disk,
         key_hash: i32,
         offset: i64,
         timestamp: i64,
     ) -> io::Result<()> {
-        let shape = self.shape;
         self.is_used = true;
-        let number = self.header.count;
-        let entry_at = shape.entry_at(number);
-        self.reserve(disk, entry_at + ENTRY_BYTES)?;
-        let slot_at = shape.slot_at(key_hash);
-        let previous = self.chain(disk, slot_at)?;
-        let is_first = number <= 1;
-        let mut header = self.header;
-        if is_first {
+        let slot_at = self.shape.slot_at(key_hash);
+        let previous = match self.gathered.newest.get(&slot_at) {
+            Some(newest) => *newest,
+            None => self.chain(disk, slot_at)?,
+        };
+        let header = &mut self.gathered.header;
+        let number = header.count;
+        if number <= 1 {
             header.begin_offset = offset;
             header.begin_timestamp = timestamp;
         }
@@ -150,32 +180,61 @@ impl IndexFile {
             previous,
         };
         header.count += 1;
-        // An insertion that failed may have counted the slot already.
-        let most = i32::try_from(shape.slots).unwrap_or(i32::MAX);
+        // A write that failed may have counted the slot already.
+        let most = i32::try_from(self.shape.slots).unwrap_or(i32::MAX);
         header.used_slots = (header.used_slots + i32::from(previous == 0)).min(most);
-        let counted = header;
         header.end_offset = offset;
         header.end_timestamp = timestamp;
+        self.gathered.entries.extend_from_slice(&entry.encode());
+        self.gathered.newest.insert(slot_at, number);
+        Ok(())
+    }
 
-        let writer = self.writer(disk)?;
-        writer.write(entry_at, &entry.encode())?;
-        // The first entry's begin fields and all counts, but not yet the end.
-        let ends_at = 8..16;
-        let before = counted.encode();
-        if is_first {
-            writer.write(0, before.get(..ends_at.start).unwrap_or_default())?;
-            writer.write(16, before.get(16..24).unwrap_or_default())?;
+    /// Writes what was gathered.
+    ///
+    /// # Errors
+    /// What was gathered is gone; of the file nothing changed, or it has entries without the end fields of their records.
+    /// `StorageFull` if there is no space.
+    pub(super) fn write(&mut self, disk: &dyn Disk) -> io::Result<()> {
+        if self.gathered.entries.is_empty() {
+            return Ok(());
         }
-        writer.write(32, before.get(32..).unwrap_or_default())?;
-        // From here on the entry's number is taken, also if the rest fails: a slot may point to it.
-        self.header = counted;
+        let written = self.write_gathered(disk);
+        self.gathered.clear(self.header);
+        written
+    }
+
+    fn write_gathered(&mut self, disk: &dyn Disk) -> io::Result<()> {
+        let shape = self.shape;
+        let (before, after) = (self.header, self.gathered.header);
+        self.reserve(disk, shape.entry_at(after.count))?;
+        let mut writer = match self.open.take() {
+            Some(writer) => writer,
+            None => disk.open_segment(&self.path, open(shape, false))?,
+        };
+        // Through the file: a page of the mapping costs a fault, which reads far ahead into what was never written.
+        writer.write_through(shape.entry_at(before.count), &self.gathered.entries)?;
+        let bytes = after.encode();
+        let field = |range: std::ops::Range<usize>| bytes.get(range).unwrap_or_default();
+        if before.count <= 1 {
+            writer.write(0, field(0..8))?;
+            writer.write(16, field(16..24))?;
+        }
+        writer.write(32, field(32..40))?;
+        // From here on the numbers are taken, also if the rest fails: a slot may point to them.
         self.is_flushed = false;
-        let writer = self.writer(disk)?;
-        writer.write(slot_at, &number.to_be_bytes())?;
-        let after = header.encode();
-        writer.write(24, after.get(24..32).unwrap_or_default())?;
-        writer.write(8, after.get(ends_at).unwrap_or_default())?;
-        self.header = header;
+        self.header = Header {
+            end_timestamp: before.end_timestamp,
+            end_offset: before.end_offset,
+            ..after
+        };
+        for (slot_at, newest) in self.gathered.newest.drain() {
+            writer.write(slot_at, &newest.to_be_bytes())?;
+        }
+        writer.write(24, field(24..32))?;
+        writer.write(8, field(8..16))?;
+        self.header = after;
+        self.open = Some(writer);
         Ok(())
     }
 

@@ -7,9 +7,40 @@ use kerolox_protocol::message::{properties, property, sys_flag};
 /// Marks keys that are made of tags.
 const TAG_KIND: &str = "T#";
 
+/// What the index finds a record by, of its properties.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Keys<'a> {
+    /// UNIQ_KEY.
+    pub unique: Option<&'a str>,
+    /// KEYS: several, separated by spaces.
+    pub keys: Option<&'a str>,
+    /// TAGS.
+    pub tags: Option<&'a str>,
+}
+
+impl<'a> Keys<'a> {
+    /// Those in a properties text in pieces, as in a [`kerolox_protocol::message::RecordFields`].
+    pub fn of(pieces: &[&'a str]) -> Self {
+        let mut keys = Self::default();
+        for (name, value) in pieces.iter().flat_map(|piece| properties::scan(piece)) {
+            match name {
+                property::UNIQ_KEY => keys.unique = Some(value),
+                property::KEYS => keys.keys = Some(value),
+                property::TAGS => keys.tags = Some(value),
+                _ => {}
+            }
+        }
+        keys
+    }
+
+    fn is_empty(&self) -> bool {
+        self.unique.is_none() && self.keys.is_none() && self.tags.is_none()
+    }
+}
+
 /// Hashes `topic#key` without building the text; remembers the hash of the last topic.
 #[derive(Default)]
-pub(super) struct KeyHasher {
+pub(crate) struct KeyHasher {
     topic: Vec<u8>,
     prefix: i32,
 }
@@ -24,42 +55,46 @@ impl KeyHasher {
         record: &RecordView<'_>,
         each: &mut dyn FnMut(i32) -> Result<(), E>,
     ) -> Result<(), E> {
-        if sys_flag::transaction(record.sys_flag) == sys_flag::TRANSACTION_ROLLBACK {
-            return Ok(());
-        }
         let text = record.properties();
-        let (mut unique, mut keys, mut tags) = (None, None, None);
-        for (name, value) in properties::scan(&text) {
-            match name {
-                property::UNIQ_KEY => unique = Some(value),
-                property::KEYS => keys = Some(value),
-                property::TAGS => tags = Some(value),
-                _ => {}
-            }
-        }
-        if unique.is_none() && keys.is_none() && tags.is_none() {
+        let keys = Keys::of(&[&text]);
+        self.each_of(record.topic, record.sys_flag, &keys, each)
+    }
+
+    /// As [`KeyHasher::each_key`], of a record of the topic with these flags and keys.
+    ///
+    /// # Errors
+    /// The first that `each` returns.
+    pub(crate) fn each_of<E>(
+        &mut self,
+        topic: &[u8],
+        sys_flag: i32,
+        keys: &Keys<'_>,
+        mut each: impl FnMut(i32) -> Result<(), E>,
+    ) -> Result<(), E> {
+        if keys.is_empty() || sys_flag::transaction(sys_flag) == sys_flag::TRANSACTION_ROLLBACK {
             return Ok(());
         }
-        self.take_topic(record);
-        if let Some(unique) = unique {
+        self.take_topic(topic);
+        if let Some(unique) = keys.unique {
             each(without_sign(extend(self.prefix, unique)))?;
         }
-        for key in keys.unwrap_or_default().split(' ') {
+        for key in keys.keys.unwrap_or_default().split(' ') {
             if !key.is_empty() {
                 each(without_sign(extend(self.prefix, key)))?;
             }
         }
-        match tags {
+        match keys.tags {
             Some(tags) => each(without_sign(extend(extend(self.prefix, TAG_KIND), tags))),
             None => Ok(()),
         }
     }
 
-    fn take_topic(&mut self, record: &RecordView<'_>) {
-        if self.topic != record.topic || self.topic.is_empty() {
+    fn take_topic(&mut self, topic: &[u8]) {
+        if self.topic != topic || self.topic.is_empty() {
             self.topic.clear();
-            self.topic.extend_from_slice(record.topic);
-            self.prefix = extend(extend(0, &record.topic()), "#");
+            self.topic.extend_from_slice(topic);
+            let topic = String::from_utf8_lossy(topic);
+            self.prefix = extend(extend(0, &topic), "#");
         }
     }
 }

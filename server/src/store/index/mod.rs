@@ -1,10 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 //! The message index: from a key, or a unique key, of a topic to commit-log offsets (store.md 3.5, 3.6).
 //!
-//! The index reads the commit log behind the appends and never holds them up. It knows how far it is from its own files:
-//! the last entry's record. So it catches up after a kill, and a missing or wrong file is made again from the log, in the
+//! The index works behind the appends and never holds them up. Of a new record it gets the key hashes with the append
+//! ([`Feed`]), of all others it reads the record in the commit log. It knows how far it is from its own files: the last
+//! entry's record. So it catches up after a kill, and a missing or wrong file is made again from the log, in the
 //! background while the store already serves. A key query first lets it catch up.
 
+mod feed;
 mod file;
 mod keys;
 pub(crate) mod layout;
@@ -13,18 +15,21 @@ mod soundness;
 use std::io;
 use std::ops::ControlFlow;
 use std::path::PathBuf;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering};
+use std::sync::{Arc, OnceLock};
 
 use chrono::{Local, TimeZone};
-use parking_lot::Mutex;
+use parking_lot::{Mutex, MutexGuard};
 
 use super::StoreError;
 use super::disk::Disk;
 use super::recovery::{Beyond, Bounds, walk};
 use super::segments::SegmentFiles;
+use feed::Taken;
+pub(crate) use feed::{Fed, Feed};
 use file::{IndexFile, Search};
-use keys::KeyHasher;
+pub(crate) use keys::KeyHasher;
+pub use keys::Keys;
 pub(crate) use layout::Shape;
 pub(crate) use soundness::Survived;
 
@@ -38,6 +43,8 @@ pub(crate) struct MessageIndex {
     shape: Shape,
     /// Oldest first.
     files: Mutex<Vec<IndexFile>>,
+    /// Once the store takes messages.
+    feed: OnceLock<Arc<Feed>>,
     /// Commit-log offset before which all keys are in the files.
     indexed: AtomicU64,
     /// Store time of the last record that was read for the index.
@@ -96,11 +103,17 @@ impl MessageIndex {
             dir,
             shape,
             files: Mutex::new(files),
+            feed: OnceLock::new(),
             indexed: AtomicU64::new(0),
             last_timestamp: AtomicI64::new(0),
             is_failing: AtomicBool::new(false),
         };
         Ok(LoadedIndex { index, removed })
+    }
+
+    /// Where the appends of a log that ends at `end` put what the index needs of them.
+    pub(crate) fn feed(&self, end: u64) -> Arc<Feed> {
+        Arc::clone(self.feed.get_or_init(|| Arc::new(Feed::new(end))))
     }
 
     /// Commit-log offset before which all keys are in the files.
@@ -122,7 +135,7 @@ impl MessageIndex {
         })
     }
 
-    /// Reads up to `most` further records before `end`; returns whether there are more.
+    /// Takes up to `most` further records before `end`; returns whether there may be more.
     ///
     /// # Errors
     /// A file could not be written; the next call goes on where this one stopped.
@@ -130,50 +143,28 @@ impl MessageIndex {
         &self,
         log: &SegmentFiles,
         end: u64,
-        most: u64,
+        most: usize,
     ) -> Result<bool, StoreError> {
-        let mut files = self.files.lock();
+        let files = self.files.lock();
         let start = self.indexed().max(log.first().unwrap_or(0));
         if start >= end {
             return Ok(false);
         }
-        let bounds = Bounds {
-            start,
-            trusted: end,
-            beyond: Beyond::Cut,
-            checks_bodies: false,
-            needs_crc: false,
+        let mut pass = Pass {
+            index: self,
+            files,
+            reached: start,
         };
-        let mut hasher = KeyHasher::default();
-        let mut left = most;
-        let walked = walk(log, &bounds, &mut |offset, record| {
-            if offset >= end {
-                return Ok(ControlFlow::Break(()));
-            }
-            let offset = offset.cast_signed();
-            let time = record.store_timestamp;
-            hasher.each_key(record, &mut |key_hash| {
-                self.insert(&mut files, key_hash, offset, time)
-                    .map_err(StoreError::io("write", &self.dir))
-            })?;
-            self.last_timestamp.fetch_max(time, Ordering::AcqRel);
-            // The walk may fail later, for want of space: what is done stays done.
-            let after = offset.cast_unsigned() + record.size as u64;
-            self.indexed.store(after, Ordering::Release);
-            left = left.saturating_sub(1);
-            Ok(if left == 0 || after >= end {
-                ControlFlow::Break(())
-            } else {
-                ControlFlow::Continue(())
-            })
-        })?;
-        let done = walked.end.min(end).max(self.indexed());
-        self.indexed.store(done, Ordering::Release);
-        Ok(done < end)
+        let outcome = pass.take(log, end, most);
+        // It may have failed for want of space: what is done stays done.
+        let written = pass.write().map_err(StoreError::io("write", &self.dir));
+        let has_more = outcome?;
+        written?;
+        Ok(has_more)
     }
 
     /// As [`MessageIndex::catch_up`]; errors are logged, once until it works again. The index never stops the store.
-    pub(crate) fn catch_up_or_log(&self, log: &SegmentFiles, end: u64, most: u64) -> bool {
+    pub(crate) fn catch_up_or_log(&self, log: &SegmentFiles, end: u64, most: usize) -> bool {
         match self.catch_up(log, end, most) {
             Ok(is_behind) => {
                 self.is_failing.store(false, Ordering::Relaxed);
@@ -185,39 +176,6 @@ impl MessageIndex {
                 }
                 false
             }
-        }
-    }
-
-    fn insert(
-        &self,
-        files: &mut Vec<IndexFile>,
-        key_hash: i32,
-        offset: i64,
-        timestamp: i64,
-    ) -> io::Result<()> {
-        if files.last().is_none_or(IndexFile::is_full) {
-            let before = files.last().map(|file| file.header).unwrap_or_default();
-            if let Some(Err(error)) = files.last_mut().map(|file| file.flush(self.disk.as_ref())) {
-                // What of it is on disk is not known, and a second sync would not tell: its keys are read again.
-                if let Some(lost) = files.pop() {
-                    self.disk.remove_file(lost.path())?;
-                }
-                let before = files.last().map_or(0, |file| file.header.end_offset);
-                self.indexed
-                    .store(before.cast_unsigned(), Ordering::Release);
-                return Err(error);
-            }
-            let path = self.dir.join(next_name(files.last(), timestamp));
-            files.push(IndexFile::create(
-                self.disk.as_ref(),
-                path,
-                self.shape,
-                before,
-            )?);
-        }
-        match files.last_mut() {
-            Some(file) => file.insert(self.disk.as_ref(), key_hash, offset, timestamp),
-            None => Ok(()),
         }
     }
 
@@ -279,6 +237,120 @@ impl MessageIndex {
             .iter_mut()
             .take(older)
             .for_each(IndexFile::close_if_idle);
+    }
+}
+
+/// One pass of the index over further records.
+struct Pass<'a> {
+    index: &'a MessageIndex,
+    files: MutexGuard<'a, Vec<IndexFile>>,
+    /// Commit-log offset before which all keys are in the files or gathered.
+    reached: u64,
+}
+
+impl Pass<'_> {
+    /// Gathers the keys of up to `most` records before `end`; returns whether there may be more.
+    fn take(&mut self, log: &SegmentFiles, end: u64, most: usize) -> Result<bool, StoreError> {
+        let Some(feed) = self.index.feed.get() else {
+            return self.read(log, end, most);
+        };
+        let mut taken = Taken::default();
+        if let Err(start) = feed.take(self.reached, end, most, &mut taken) {
+            return Ok(self.read(log, end.min(start), most)? || start < end);
+        }
+        let mut hashes = taken.hashes.iter();
+        for record in &taken.records {
+            for key_hash in hashes.by_ref().take(record.keys as usize) {
+                self.add(*key_hash, record.offset.cast_signed(), record.timestamp)
+                    .map_err(StoreError::io("write", &self.index.dir))?;
+            }
+            self.pass(record.timestamp, record.end());
+        }
+        Ok(taken.records.len() == most)
+    }
+
+    /// As [`Pass::take`], from the log.
+    fn read(&mut self, log: &SegmentFiles, end: u64, most: usize) -> Result<bool, StoreError> {
+        let bounds = Bounds {
+            start: self.reached,
+            trusted: end,
+            beyond: Beyond::Cut,
+            checks_bodies: false,
+            needs_crc: false,
+        };
+        let index = self.index;
+        let mut hasher = KeyHasher::default();
+        let mut left = most;
+        let walked = walk(log, &bounds, &mut |offset, record| {
+            if offset >= end {
+                return Ok(ControlFlow::Break(()));
+            }
+            let time = record.store_timestamp;
+            hasher.each_key(record, &mut |key_hash| {
+                self.add(key_hash, offset.cast_signed(), time)
+                    .map_err(StoreError::io("write", &index.dir))
+            })?;
+            self.pass(time, offset + record.size as u64);
+            left = left.saturating_sub(1);
+            Ok(if left == 0 || self.reached >= end {
+                ControlFlow::Break(())
+            } else {
+                ControlFlow::Continue(())
+            })
+        })?;
+        self.reached = self.reached.max(walked.end.min(end));
+        Ok(self.reached < end)
+    }
+
+    /// All keys of a record that ends at `end` are gathered.
+    fn pass(&mut self, timestamp: i64, end: u64) {
+        let last = &self.index.last_timestamp;
+        last.fetch_max(timestamp, Ordering::AcqRel);
+        self.reached = end;
+    }
+
+    fn add(&mut self, key_hash: i32, offset: i64, timestamp: i64) -> io::Result<()> {
+        if self.files.last().is_none_or(IndexFile::is_full) {
+            self.roll(timestamp)?;
+        }
+        match self.files.last_mut() {
+            Some(file) => file.add(self.index.disk.as_ref(), key_hash, offset, timestamp),
+            None => Ok(()),
+        }
+    }
+
+    /// Ends the newest file and begins the next.
+    fn roll(&mut self, timestamp: i64) -> io::Result<()> {
+        self.write()?;
+        let index = self.index;
+        let before = self.files.last().map(|file| file.header);
+        if let Some(Err(error)) = self
+            .files
+            .last_mut()
+            .map(|file| file.flush(index.disk.as_ref()))
+        {
+            // What of it is on disk is not known, and a second sync would not tell: its keys are read again.
+            if let Some(lost) = self.files.pop() {
+                index.disk.remove_file(lost.path())?;
+            }
+            let before = self.files.last().map_or(0, |file| file.header.end_offset);
+            self.reached = before.cast_unsigned();
+            return Err(error);
+        }
+        let path = index.dir.join(next_name(self.files.last(), timestamp));
+        let (disk, before) = (index.disk.as_ref(), before.unwrap_or_default());
+        self.files
+            .push(IndexFile::create(disk, path, index.shape, before)?);
+        Ok(())
+    }
+
+    /// Writes what was gathered.
+    fn write(&mut self) -> io::Result<()> {
+        if let Some(file) = self.files.last_mut() {
+            file.write(self.index.disk.as_ref())?;
+        }
+        self.index.indexed.store(self.reached, Ordering::Release);
+        Ok(())
     }
 }
 
