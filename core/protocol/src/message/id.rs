@@ -34,8 +34,8 @@ impl UniqueIds {
     pub fn new(host: IpAddr, pid: u32, instance: u32, first: u16) -> Self {
         let mut prefix = String::with_capacity(44);
         push_address(&mut prefix, host);
-        push_hex(&mut prefix, &(pid & 0xFFFF).to_be_bytes()[2..]);
-        push_hex(&mut prefix, &instance.to_be_bytes());
+        let pid = (pid & 0xFFFF).to_be_bytes();
+        push_hex(&mut prefix, &[&pid[2..], &instance.to_be_bytes()]);
         Self {
             prefix,
             counter: AtomicU16::new(first),
@@ -47,8 +47,10 @@ impl UniqueIds {
         let counter = self.counter.fetch_add(1, Ordering::Relaxed);
         let mut id = String::with_capacity(self.prefix.len() + 12);
         id.push_str(&self.prefix);
-        push_hex(&mut id, &ms_in_month.to_be_bytes());
-        push_hex(&mut id, &counter.to_be_bytes());
+        push_hex(
+            &mut id,
+            &[&ms_in_month.to_be_bytes(), &counter.to_be_bytes()],
+        );
         id
     }
 }
@@ -74,9 +76,12 @@ pub fn offset_id(store_host: SocketAddr, physical_offset: i64) -> String {
 
 /// Appends an offset id to `text`; the answer to a batch joins several with commas.
 pub fn push_offset_id(text: &mut String, store_host: SocketAddr, physical_offset: i64) {
-    push_address(text, store_host.ip());
-    push_hex(text, &u32::from(store_host.port()).to_be_bytes());
-    push_hex(text, &physical_offset.to_be_bytes());
+    let offset = physical_offset.to_be_bytes();
+    let port = u32::from(store_host.port()).to_be_bytes();
+    match store_host.ip() {
+        IpAddr::V4(host) => push_hex(text, &[&host.octets(), &port, &offset]),
+        IpAddr::V6(host) => push_hex(text, &[&host.octets(), &port, &offset]),
+    }
 }
 
 /// Store host and physical offset of an offset id; lower-case digits are accepted. `None` if it is malformed.
@@ -116,33 +121,35 @@ fn parse_address(id: &str) -> Option<(IpAddr, [u8; 12])> {
 
 fn push_address(text: &mut String, host: IpAddr) {
     match host {
-        IpAddr::V4(host) => push_hex(text, &host.octets()),
-        IpAddr::V6(host) => push_hex(text, &host.octets()),
+        IpAddr::V4(host) => push_hex(text, &[&host.octets()]),
+        IpAddr::V6(host) => push_hex(text, &[&host.octets()]),
     }
 }
 
-/// Two upper-case digits for each byte value, in order.
-const PAIRS: [u8; 512] = {
+/// The two upper-case digits of each byte value.
+const PAIRS: [[u8; 2]; 256] = {
     const DIGITS: &[u8; 16] = b"0123456789ABCDEF";
-    let mut pairs = [0; 512];
+    let mut pairs = [[0; 2]; 256];
     let mut byte = 0;
     while byte < 256 {
-        pairs[byte * 2] = DIGITS[byte >> 4];
-        pairs[byte * 2 + 1] = DIGITS[byte & 15];
+        pairs[byte] = [DIGITS[byte >> 4], DIGITS[byte & 15]];
         byte += 1;
     }
     pairs
 };
 
-fn push_hex(text: &mut String, bytes: &[u8]) {
-    const TEXT: &str = match std::str::from_utf8(&PAIRS) {
-        Ok(text) => text,
-        Err(_) => "",
-    };
-    for byte in bytes {
-        let at = usize::from(*byte) * 2;
-        text.push_str(TEXT.get(at..at + 2).unwrap_or_default());
+/// Appends the digits of up to 28 bytes, as many as the longest id has.
+fn push_hex(text: &mut String, parts: &[&[u8]]) {
+    let mut digits = [[0; 2]; 28];
+    let mut free = digits.iter_mut();
+    for part in parts {
+        for (byte, pair) in part.iter().zip(free.by_ref()) {
+            *pair = PAIRS[usize::from(*byte)];
+        }
     }
+    let len = 2 * (28 - free.len());
+    let digits = digits.as_flattened().get(..len);
+    text.push_str(std::str::from_utf8(digits.unwrap_or_default()).unwrap_or_default());
 }
 
 #[cfg(test)]
