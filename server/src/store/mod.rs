@@ -165,7 +165,8 @@ impl MessageStore {
                 .exact
                 .is_some_and(|exact| exact.boot_id == boot_id);
             let survived = match last_checkpoint.exact {
-                _ if !lock.is_after_crash || is_own => Survived::All,
+                _ if !lock.is_after_crash => Survived::All,
+                Some(_) if is_own => Survived::AllButFullNewest,
                 Some(_) => Survived::AllButNewest,
                 None => Survived::Until(last_checkpoint.to_go_on(clock.now_ms()).index_timestamp),
             };

@@ -35,15 +35,16 @@ pub(crate) struct PutCounters {
 }
 
 impl PutCounters {
-    /// Counts one send. The caller holds the lock of whoever writes, so plain loads and stores suffice.
-    pub(crate) fn add(&self, messages: u64, bytes: u64) {
+    /// Counts messages and the sends that they came with. The caller holds the lock of whoever writes, so plain loads and
+    /// stores suffice.
+    pub(crate) fn add(&self, puts: Puts) {
         let add = |counter: &AtomicU64, more: u64| {
             let sum = counter.load(Ordering::Relaxed).wrapping_add(more);
             counter.store(sum, Ordering::Relaxed);
         };
-        add(&self.messages, messages);
-        add(&self.bytes, bytes);
-        add(&self.calls, 1);
+        add(&self.messages, puts.messages);
+        add(&self.bytes, puts.bytes);
+        add(&self.calls, puts.calls);
     }
 
     pub(crate) fn read(&self) -> Puts {

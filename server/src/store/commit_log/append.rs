@@ -2,12 +2,11 @@
 //! Appending a batch: the one short critical section of the store.
 //!
 //! Under the append lock, for each record: is there room in the segment, which queue offset does it get, patch the
-//! open fields. Then the records go to the file together, and the units of their consume queues are written. No
-//! allocation and no look-up; the only system call is that one write, as long as the background thread keeps space
-//! reserved.
+//! open fields. Then the records go to the file together, and to each of their consume queues its units. No allocation and
+//! no look-up; the only system calls are these writes, as long as space is reserved.
 //!
-//! Records go through the file's handle and not through the mapping that readers use: a mapped page costs a fault when
-//! it is first written and after each flush, and each flush an interrupt on every processor for each page (ADR 4).
+//! Records and units go through the files' handles and not through the mappings that readers use: a mapped page costs a fault
+//! when it is first written and after each flush, and each flush an interrupt on every processor for each page (ADR 4).
 //!
 //! A process that is killed in between leaves the first pages of what was written. Behind them the file holds zeros, so
 //! recovery tells a record that is cut from a whole one.
@@ -18,15 +17,14 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use kerolox_protocol::message::record;
-use parking_lot::MutexGuard;
 
 use super::batch::Entry;
 use super::light::Lights;
 use super::{AppendBatch, Appended, CommitLog, TagsCode, Tail, refusal};
-use crate::store::AppendError;
-use crate::store::consume_queue::{ExtUnit, QueueHandle, QueueWriter, Unit};
+use crate::store::consume_queue::{ExtUnit, QueueHandle, UNIT_LEN, Unit};
 use crate::store::index::Fed;
 use crate::store::sabotage::{self, Sabotage};
+use crate::store::{AppendError, Puts};
 
 /// What came of an append; the batch holds the result of each entry.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -50,6 +48,10 @@ struct Round<'b> {
     queues: &'b [Arc<QueueHandle>],
     lights: Lights<'b>,
     hashes: &'b [i32],
+    /// Numbers of the placed entries by queue; kept for its memory.
+    order: &'b mut Vec<usize>,
+    /// Units of one queue; kept for its memory.
+    units: &'b mut Vec<u8>,
     results: &'b mut Vec<Result<Appended, AppendError>>,
     arrivals: &'b mut Vec<usize>,
     /// Entries that have their places, one after the other at the end of the log, but are not written.
@@ -73,6 +75,8 @@ impl CommitLog {
             queues,
             lights,
             hashes,
+            order,
+            units,
             results,
             arrivals,
             store_timestamp,
@@ -96,6 +100,8 @@ impl CommitLog {
                 all: lights,
             },
             hashes,
+            order,
+            units,
             results,
             arrivals,
             placed: 0..0,
@@ -227,18 +233,19 @@ impl<'b> Round<'b> {
             } else {
                 self.fail(&error)
             };
-            self.refuse_placed(0, refused);
+            let placed: Vec<usize> = self.placed.clone().collect();
+            self.refuse(&placed, refused);
+            self.placed.start = self.placed.end;
             return;
         }
-        let position = self.tail.position;
-        self.feed(position);
+        self.feed(self.tail.position);
         self.tail.position += self.placed_bytes();
         if self.log.pool.is_none() {
             self.tail
                 .writer
                 .publish(self.tail.position - self.tail.base);
         }
-        self.enter(position.cast_signed());
+        self.enter();
         self.placed.start = self.placed.end;
     }
 
@@ -261,59 +268,91 @@ impl<'b> Round<'b> {
         self.is_feed_long = feed.add(placed);
     }
 
-    /// Writes the units of the placed records, the first of which is at `physical_offset` of the log, and shows them.
-    fn enter(&mut self, mut physical_offset: i64) {
-        let entries = self.placed_entries();
-        let mut current: Option<(usize, &Arc<QueueHandle>, MutexGuard<'_, QueueWriter>)> = None;
-        let mut group = 0..0;
-        let mut group_bytes = 0;
-        for (number, entry) in entries.iter().enumerate() {
-            if number >= group.end {
-                group = number..number + entry.group_len.max(1);
-                group_bytes = 0;
-            }
-            if current
-                .as_ref()
-                .is_none_or(|(index, ..)| *index != entry.queue)
-            {
-                self.show(current.take());
-                let queue = self.queues.get(entry.queue);
-                current = queue.map(|queue| (entry.queue, queue, queue.writer.lock()));
-            }
-            let Some((_, queue, writer)) = &mut current else {
-                continue;
-            };
-            let entered = self.put_units(entry, queue, writer, physical_offset);
-            if let Err(error) = entered {
-                drop(current.take());
-                let refused = self.fail(&error);
-                self.refuse_placed(group.start, refused);
-                return;
-            }
-            group_bytes += entry.range.len() as u64;
-            if number + 1 == group.end {
-                queue.puts.add(group.len() as u64, group_bytes);
-                self.log.puts.add(group.len() as u64, group_bytes);
-                self.appended += group.len();
-            }
-            for (light, queue) in self.lights.of(entry.lights.clone()) {
-                self.show(Some((light.queue, queue, queue.writer.lock())));
-            }
-            physical_offset += i64::from(entry.size);
+    /// Writes the units of the placed records, one queue after the other, then shows them.
+    fn enter(&mut self) {
+        let entries = self.entries;
+        let queue_of = |number: &usize| entries.get(*number).map(|entry| entry.queue);
+        let mut order = std::mem::take(self.order);
+        order.clear();
+        order.extend(self.placed.clone());
+        if !order.is_sorted_by_key(queue_of) {
+            order.sort_by_key(queue_of);
         }
-        self.show(current);
+        let by_queue = || order.chunk_by(|one, other| queue_of(one) == queue_of(other));
+        match by_queue().try_for_each(|numbers| self.put_units(numbers)) {
+            Ok(()) => by_queue().for_each(|numbers| self.show_units(numbers)),
+            Err(error) => {
+                let refused = self.fail(&error);
+                self.refuse(&order, refused);
+            }
+        }
+        *self.order = order;
     }
 
-    fn put_units(
+    /// Writes the units of the entries with these numbers, all of one queue.
+    fn put_units(&mut self, numbers: &[usize]) -> io::Result<()> {
+        let Some(queue) = self.queue_of(numbers) else {
+            return Ok(());
+        };
+        self.units.clear();
+        for number in numbers {
+            if let (Some(entry), Some(Ok(appended))) =
+                (self.entries.get(*number), self.results.get(*number))
+                && entry.is_queued
+            {
+                let physical_offset = appended.physical_offset;
+                self.gather_unit(entry, queue, physical_offset)?;
+            }
+        }
+        let mut writer = queue.writer.lock();
+        // Of a topic that was deleted meanwhile the records stay in the log.
+        if !queue.is_deleted() {
+            writer.put(&queue.files, self.units)?;
+            self.tail.units += i64::try_from(self.units.len() / UNIT_LEN).unwrap_or(0);
+        }
+        Ok(())
+    }
+
+    /// Counts the entries with these numbers, all of one queue, and shows them.
+    fn show_units(&mut self, numbers: &[usize]) {
+        let mut puts = Puts::default();
+        let mut group_end = 0;
+        for number in numbers {
+            let Some(entry) = self.entries.get(*number) else {
+                continue;
+            };
+            puts.messages += 1;
+            puts.bytes += entry.range.len() as u64;
+            if *number >= group_end {
+                puts.calls += 1;
+                group_end = number + entry.group_len.max(1);
+            }
+            for (light, queue) in self.lights.of(entry.lights.clone()) {
+                self.show(light.queue, queue);
+            }
+        }
+        self.log.puts.add(puts);
+        self.appended += numbers.len();
+        let first = numbers.first().and_then(|number| self.entries.get(*number));
+        if let (Some(first), Some(queue)) = (first, self.queue_of(numbers)) {
+            queue.puts.add(puts);
+            self.show(first.queue, queue);
+        }
+    }
+
+    /// The queue of the entries with these numbers, which is the same.
+    fn queue_of(&self, numbers: &[usize]) -> Option<&'b Arc<QueueHandle>> {
+        let entry = self.entries.get(*numbers.first()?)?;
+        self.queues.get(entry.queue)
+    }
+
+    /// Adds the unit of a record to those that its queue gets next, and writes those of its light queues.
+    fn gather_unit(
         &mut self,
         entry: &Entry,
         queue: &QueueHandle,
-        writer: &mut QueueWriter,
         physical_offset: i64,
     ) -> io::Result<()> {
-        if !entry.is_queued {
-            return Ok(());
-        }
         let timestamp = self.tail.last_timestamp;
         let tags_code = match entry.tags_code {
             TagsCode::Hash(code) => code,
@@ -325,34 +364,35 @@ impl<'b> Round<'b> {
             tags_code,
         };
         self.tail.units += self.lights.put(entry.lights.clone(), &unit)?;
-        // Of a topic that was deleted meanwhile the record stays in the log.
-        if queue.is_deleted() {
-            return Ok(());
-        }
-        let tags_code = queue.ext.as_ref().map_or(tags_code, |ext| {
-            let unit = ExtUnit {
-                tags_code,
-                store_timestamp: timestamp,
-            };
-            ext.put(unit, entry.bits.as_deref().unwrap_or_default())
-        });
-        writer.put(&queue.files, &Unit { tags_code, ..unit })?;
-        self.tail.units += 1;
+        let tags_code = match &queue.ext {
+            Some(ext) if !queue.is_deleted() => {
+                let unit = ExtUnit {
+                    tags_code,
+                    store_timestamp: timestamp,
+                };
+                ext.put(unit, entry.bits.as_deref().unwrap_or_default())
+            }
+            _ => tags_code,
+        };
+        let unit = Unit { tags_code, ..unit };
+        self.units.extend_from_slice(&unit.encode());
         Ok(())
     }
 
-    /// Refuses the placed entries from the one with this number on.
-    fn refuse_placed(&mut self, number: usize, error: AppendError) {
-        let from = self.placed.start + number;
-        for entry in self.placed_entries().iter().skip(number) {
+    /// Refuses entries that have places.
+    fn refuse(&mut self, numbers: &[usize], error: AppendError) {
+        for number in numbers {
+            let Some(entry) = self.entries.get(*number) else {
+                continue;
+            };
             if let Some(queue) = self.queues.get(entry.queue) {
                 queue.writer.lock().take_back(entry.is_queued.into());
             }
             self.lights.take_back(entry.lights.clone());
+            if let Some(result) = self.results.get_mut(*number) {
+                *result = Err(error);
+            }
         }
-        let refused = self.results.get_mut(from..self.placed.end);
-        refused.unwrap_or_default().fill(Err(error));
-        self.placed.start = self.placed.end;
     }
 
     /// What a write failed with is final.
@@ -364,10 +404,8 @@ impl<'b> Round<'b> {
     }
 
     /// Ends the work on a queue: its messages become visible, or wait for a commit or flush.
-    fn show(&mut self, current: Option<(usize, &Arc<QueueHandle>, MutexGuard<'_, QueueWriter>)>) {
-        let Some((index, queue, mut writer)) = current else {
-            return;
-        };
+    fn show(&mut self, index: usize, queue: &Arc<QueueHandle>) {
+        let mut writer = queue.writer.lock();
         if !std::mem::replace(&mut writer.is_dirty, true) {
             self.tail.dirty.push(Arc::clone(queue));
         }

@@ -69,7 +69,7 @@ impl<'b> Lights<'b> {
         for (_, queue) in self.of(range) {
             let mut writer = queue.writer.lock();
             if !queue.is_deleted() {
-                writer.put(&queue.files, unit)?;
+                writer.put(&queue.files, &unit.encode())?;
                 units += 1;
             }
         }

@@ -1,9 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 //! Writing units at the end of a queue.
+//!
+//! Units go through the file's handle and not through the mapping that readers use, as records do (ADR 4).
 
 use std::io;
 
-use super::{UNIT_BYTES, Unit, byte_of};
+use super::{UNIT_BYTES, UNIT_LEN, Unit, byte_of};
 use crate::store::disk::SegmentWriter;
 use crate::store::sabotage::{self, Sabotage};
 use crate::store::segments::SegmentFiles;
@@ -47,8 +49,6 @@ impl Tail {
             if !sabotage::is(Sabotage::SpaceNotReserved) {
                 segment.reserve(self.reserved, end)?;
             }
-            // Else each page would be a fault under the append lock, and one of up to 2 MiB with the blocks for it.
-            segment.prefault(self.reserved, end, true);
             self.reserved = end;
             self.step = (self.step * 2).min(MOST_RESERVE);
         }
@@ -134,22 +134,29 @@ impl QueueWriter {
         files.set_end(byte_of(self.next));
     }
 
-    /// Writes the next unit. It becomes readable as bytes, but consumers see it only when the queue shows it.
-    pub(crate) fn put(&mut self, files: &SegmentFiles, unit: &Unit) -> io::Result<()> {
-        let at = byte_of(self.next);
-        if self
-            .tail
-            .as_ref()
-            .is_none_or(|tail| at - tail.base >= files.segment_len())
-        {
-            self.prepare(files, 1)?;
+    /// Writes the next units. They become readable as bytes, but consumers see them only when the queue shows them.
+    pub(crate) fn put(&mut self, files: &SegmentFiles, units: &[u8]) -> io::Result<()> {
+        let mut rest = units;
+        while !rest.is_empty() {
+            let at = byte_of(self.next);
+            if self
+                .tail
+                .as_ref()
+                .is_none_or(|tail| at - tail.base >= files.segment_len())
+            {
+                self.prepare(files, rest.len() / UNIT_LEN)?;
+            }
+            let tail = self.tail.as_mut().ok_or(io::ErrorKind::NotFound)?;
+            let at = at - tail.base;
+            let room = usize::try_from(files.segment_len() - at).unwrap_or(usize::MAX);
+            let (units, later) = rest.split_at(room.min(rest.len()));
+            tail.writer.write_through(at, units)?;
+            tail.writer.publish(at + units.len() as u64);
+            let count = units.len() / UNIT_LEN;
+            self.next = self.next.saturating_add_unsigned(count as u64);
+            self.placed = self.placed.saturating_sub(count);
+            rest = later;
         }
-        let tail = self.tail.as_mut().ok_or(io::ErrorKind::NotFound)?;
-        let at = at - tail.base;
-        tail.writer.write(at, &unit.encode())?;
-        tail.writer.publish(at + UNIT_BYTES);
-        self.next += 1;
-        self.placed = self.placed.saturating_sub(1);
         Ok(())
     }
 
@@ -193,7 +200,7 @@ mod tests {
     use std::sync::Arc;
 
     use super::*;
-    use crate::store::consume_queue::{NONE_YET, UNIT_LEN};
+    use crate::store::consume_queue::NONE_YET;
     use crate::store::disk::RealDisk;
 
     #[test]
@@ -219,16 +226,15 @@ mod tests {
         assert_eq!(read(first)[..UNIT_LEN], NONE_YET);
         for at in 0..3 {
             assert_eq!(writer.place(&files, 1).unwrap(), at);
-            writer.put(&files, &unit(at)).unwrap();
+            writer.put(&files, &unit(at).encode()).unwrap();
         }
         assert_eq!(read(first)[..UNIT_LEN], unit(0).encode());
         // Two more need a second segment.
         assert_eq!(writer.place(&files, 2).unwrap(), 3);
         let second = "00000000000000000080";
         assert_eq!(read(second)[..UNIT_LEN], NONE_YET);
-        for at in 3..5 {
-            writer.put(&files, &unit(at)).unwrap();
-        }
+        let both = [unit(3).encode(), unit(4).encode()];
+        writer.put(&files, both.as_flattened()).unwrap();
         assert_eq!(read(first)[3 * UNIT_LEN..], unit(3).encode());
         assert_eq!(read(second)[..UNIT_LEN], unit(4).encode());
         assert!(read(second)[UNIT_LEN..].iter().all(|byte| *byte == 0));

@@ -156,7 +156,6 @@ impl MessageIndex {
             reached: start,
         };
         let outcome = pass.take(log, end, most);
-        // It may have failed for want of space: what is done stays done.
         let written = pass.write().map_err(StoreError::io("write", &self.dir));
         let has_more = outcome?;
         written?;
@@ -330,11 +329,10 @@ impl Pass<'_> {
             .map(|file| file.flush(index.disk.as_ref()))
         {
             // What of it is on disk is not known, and a second sync would not tell: its keys are read again.
-            if let Some(lost) = self.files.pop() {
-                index.disk.remove_file(lost.path())?;
-            }
+            let lost = self.files.pop();
             let before = self.files.last().map_or(0, |file| file.header.end_offset);
             self.reached = before.cast_unsigned();
+            lost.map_or(Ok(()), |lost| index.disk.remove_file(lost.path()))?;
             return Err(error);
         }
         let path = index.dir.join(next_name(self.files.last(), timestamp));
@@ -344,12 +342,15 @@ impl Pass<'_> {
         Ok(())
     }
 
-    /// Writes what was gathered.
+    /// Writes what was gathered; if that fails, it is to be read again.
     fn write(&mut self) -> io::Result<()> {
-        if let Some(file) = self.files.last_mut() {
-            file.write(self.index.disk.as_ref())?;
+        let (index, files) = (self.index, &mut self.files);
+        let written = files.last_mut().map(|file| file.write(index.disk.as_ref()));
+        if let Some(Err(error)) = written {
+            self.reached = index.indexed();
+            return Err(error);
         }
-        self.index.indexed.store(self.reached, Ordering::Release);
+        index.indexed.store(self.reached, Ordering::Release);
         Ok(())
     }
 }

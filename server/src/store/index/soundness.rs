@@ -23,8 +23,11 @@ const MOST_WITHOUT_KEY: u64 = 10_000;
 /// Which files the disk certainly holds as they were written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Survived {
-    /// All: the store was shut down, or only the process died.
+    /// All: the store was shut down.
     All,
+    /// All, as only the process died. A newest file that is full is doubted: it may be left of a flush that failed on a
+    /// disk that would not remove it either.
+    AllButFullNewest,
     /// All but the newest: the machine lost power, and files are flushed when they are full.
     AllButNewest,
     /// Of those but the newest the ones whose last entry is not younger: what a checkpoint of the reference says. It sets
@@ -48,6 +51,7 @@ impl MessageIndex {
             let is_newest = index + 1 == files.len();
             let has_survived = match survived {
                 Survived::All => true,
+                Survived::AllButFullNewest => !is_newest || !file.is_full(),
                 Survived::AllButNewest => !is_newest,
                 Survived::Until(time) => !is_newest && file.header.end_timestamp <= time,
             };
