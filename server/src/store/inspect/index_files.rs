@@ -47,19 +47,27 @@ pub(super) struct Cursor<'d> {
 }
 
 impl<'d> Cursor<'d> {
-    /// Finds the index files and reports those that can not be read.
+    /// Finds the index files and reports those that can not be read. Of a store that is open, or was when its broker
+    /// crashed, the newest may be in the making.
     pub(super) fn find(
         disk: &'d dyn Disk,
         dir: &std::path::Path,
         shape: Shape,
+        is_open: bool,
         sink: &mut Sink,
     ) -> Result<Self, StoreError> {
         let mut files = Vec::new();
-        let entries = disk.list(dir).map_err(StoreError::io("list", dir))?;
-        for entry in entries.into_iter().filter(|entry| !entry.is_dir) {
+        let mut entries = disk.list(dir).map_err(StoreError::io("list", dir))?;
+        entries.retain(|entry| !entry.is_dir);
+        let newest = entries.iter().map(|entry| entry.name.clone()).max();
+        for entry in entries {
             let path = dir.join(&entry.name);
             if !entry.name.bytes().all(|byte| byte.is_ascii_digit()) {
                 sink.note(Note::Ignored { file: text(&path) });
+                continue;
+            }
+            if is_open && entry.len == 0 && Some(&entry.name) == newest.as_ref() {
+                sink.note(Note::EmptySegment { file: text(&path) });
                 continue;
             }
             let is_readable = entry.len == shape.file_len();

@@ -90,7 +90,9 @@ pub fn verify(
     let condition = Condition::read(disk, &layout.root_dir, &mut sink)?;
     let tables = Tables::read(disk, &layout.root_dir, &mut sink)?;
     let files = LogFiles::find(disk, layout, layout.commit_log_file_size, &mut sink)?;
-    let cursor = Cursor::find(disk, &layout.index_dir(), layout.shape(), &mut sink)?;
+    let is_open = condition.is_in_use || condition.is_after_crash;
+    let (index_dir, shape) = (layout.index_dir(), layout.shape());
+    let cursor = Cursor::find(disk, &index_dir, shape, is_open, &mut sink)?;
     let queues = Queues::find(
         disk,
         layout.consume_queue_dir(),
@@ -101,7 +103,7 @@ pub fn verify(
         options: layout.store_options(),
         tables: &tables,
         queues,
-        index: Index::new(cursor, condition.is_in_use || condition.is_after_crash),
+        index: Index::new(cursor, is_open),
         records: Records::new(disk, files.clone()),
         damaged: files.holes(),
         begin: files.begin(),

@@ -26,7 +26,7 @@ pub enum Note {
     Buffers { buffers: u64 },
     /// Older segments have expired, or are missing.
     LogBegins { offset: u64 },
-    /// The newest segment has no bytes, as after a crash while it was made.
+    /// The newest segment or index file has no bytes: it is being made, or was when the broker crashed.
     EmptySegment { file: String },
     /// Store times are not in order.
     TimeWentBack { records: u64, first: u64 },

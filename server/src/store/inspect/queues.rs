@@ -107,7 +107,7 @@ pub(super) struct Queues<'d> {
     by_name: HashMap<String, HashMap<i32, usize>>,
     pub(super) list: Vec<Queue>,
     pub(super) bytes: Vec<u8>,
-    doubts: usize,
+    pub(super) doubts: usize,
 }
 
 impl<'d> Queues<'d> {
