@@ -31,23 +31,25 @@ pub(super) struct IndexFile {
     is_used: bool,
 }
 
-/// Entries that are not in the file yet.
+/// A key of a record.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Key {
+    pub(super) hash: i32,
+    /// Commit-log offset of the record.
+    pub(super) offset: i64,
+    /// Store time of the record, Unix milliseconds.
+    pub(super) timestamp: i64,
+}
+
+/// Keys that are not in the file yet, and what is made of them, kept for its memory.
 #[derive(Default)]
 struct Gathered {
-    /// As they will follow those of the file.
+    keys: Vec<Key>,
+    /// Newest entry of each key's slot before.
+    chains: Vec<u32>,
     entries: Vec<u8>,
     /// Of each slot that they change, by its place: the number of its newest entry.
     newest: FxHashMap<u64, u32>,
-    /// What the file's header will be.
-    header: Header,
-}
-
-impl Gathered {
-    fn clear(&mut self, header: Header) {
-        self.entries.clear();
-        self.newest.clear();
-        self.header = header;
-    }
 }
 
 /// What a search looks for.
@@ -90,10 +92,7 @@ impl IndexFile {
             path,
             shape,
             header,
-            gathered: Gathered {
-                header,
-                ..Gathered::default()
-            },
+            gathered: Gathered::default(),
             open: Some(writer),
             reserved,
             is_flushed: false,
@@ -110,10 +109,7 @@ impl IndexFile {
             path,
             shape,
             header,
-            gathered: Gathered {
-                header,
-                ..Gathered::default()
-            },
+            gathered: Gathered::default(),
             open: None,
             reserved: 0,
             is_flushed: true,
@@ -132,7 +128,8 @@ impl IndexFile {
 
     /// Whether no entry fits any more behind those that were gathered.
     pub(super) fn is_full(&self) -> bool {
-        self.gathered.header.count >= self.shape.entries
+        let gathered = u32::try_from(self.gathered.keys.len()).unwrap_or(u32::MAX);
+        self.header.count.saturating_add(gathered) >= self.shape.entries
     }
 
     /// Whether the header can be one of this shape.
@@ -145,49 +142,9 @@ impl IndexFile {
             && (0..=i64::from(self.shape.slots)).contains(&header.used_slots.into())
     }
 
-    /// Gathers a key of the record at `offset`; [`IndexFile::write`] puts it into the file.
-    ///
-    /// # Errors
-    /// Nothing was gathered: the file can not be opened.
-    pub(super) fn add(
-        &mut self,
-        disk: &dyn Disk,
-        key_hash: i32,
-        offset: i64,
-        timestamp: i64,
-    ) -> io::Result<()> {
-        self.is_used = true;
-        let slot_at = self.shape.slot_at(key_hash);
-        let previous = match self.gathered.newest.get(&slot_at) {
-            Some(newest) => *newest,
-            None => self.chain(disk, slot_at)?,
-        };
-        let header = &mut self.gathered.header;
-        let number = header.count;
-        if number <= 1 {
-            header.begin_offset = offset;
-            header.begin_timestamp = timestamp;
-        }
-        let elapsed = if header.begin_timestamp > 0 {
-            (timestamp - header.begin_timestamp) / 1000
-        } else {
-            0
-        };
-        let entry = Entry {
-            key_hash,
-            physical_offset: offset,
-            seconds: i32::try_from(elapsed.max(0)).unwrap_or(i32::MAX),
-            previous,
-        };
-        header.count += 1;
-        // A write that failed may have counted the slot already.
-        let most = i32::try_from(self.shape.slots).unwrap_or(i32::MAX);
-        header.used_slots = (header.used_slots + i32::from(previous == 0)).min(most);
-        header.end_offset = offset;
-        header.end_timestamp = timestamp;
-        self.gathered.entries.extend_from_slice(&entry.encode());
-        self.gathered.newest.insert(slot_at, number);
-        Ok(())
+    /// Gathers a key; [`IndexFile::write`] puts it into the file.
+    pub(super) fn add(&mut self, key: Key) {
+        self.gathered.keys.push(key);
     }
 
     /// Writes what was gathered.
@@ -196,24 +153,28 @@ impl IndexFile {
     /// What was gathered is gone; of the file nothing changed, or it has entries without the end fields of their records.
     /// `StorageFull` if there is no space.
     pub(super) fn write(&mut self, disk: &dyn Disk) -> io::Result<()> {
-        if self.gathered.entries.is_empty() {
+        if self.gathered.keys.is_empty() {
             return Ok(());
         }
-        let written = self.write_gathered(disk);
-        self.gathered.clear(self.header);
+        self.is_used = true;
+        let mut gathered = std::mem::take(&mut self.gathered);
+        let written = self.write_gathered(disk, &mut gathered);
+        gathered.keys.clear();
+        self.gathered = gathered;
         written
     }
 
-    fn write_gathered(&mut self, disk: &dyn Disk) -> io::Result<()> {
+    fn write_gathered(&mut self, disk: &dyn Disk, gathered: &mut Gathered) -> io::Result<()> {
         let shape = self.shape;
-        let (before, after) = (self.header, self.gathered.header);
+        let before = self.header;
+        let after = self.make_entries(disk, gathered)?;
         self.reserve(disk, shape.entry_at(after.count))?;
         let mut writer = match self.open.take() {
             Some(writer) => writer,
             None => disk.open_segment(&self.path, open(shape, false))?,
         };
         // Through the file: a page of the mapping costs a fault, which reads far ahead into what was never written.
-        writer.write_through(shape.entry_at(before.count), &self.gathered.entries)?;
+        writer.write_through(shape.entry_at(before.count), &gathered.entries)?;
         let bytes = after.encode();
         let field = |range: std::ops::Range<usize>| bytes.get(range).unwrap_or_default();
         if before.count <= 1 {
@@ -228,7 +189,7 @@ impl IndexFile {
             end_offset: before.end_offset,
             ..after
         };
-        for (slot_at, newest) in self.gathered.newest.drain() {
+        for (slot_at, newest) in gathered.newest.drain() {
             writer.write(slot_at, &newest.to_be_bytes())?;
         }
         writer.write(24, field(24..32))?;
@@ -236,6 +197,49 @@ impl IndexFile {
         self.header = after;
         self.open = Some(writer);
         Ok(())
+    }
+
+    /// Makes entries of the gathered keys; returns what the header will be.
+    fn make_entries(&mut self, disk: &dyn Disk, gathered: &mut Gathered) -> io::Result<Header> {
+        let shape = self.shape;
+        // The slots lie far apart: all are asked for before the first is needed.
+        gathered.chains.clear();
+        for key in &gathered.keys {
+            let chain = self.chain(disk, shape.slot_at(key.hash))?;
+            gathered.chains.push(chain);
+        }
+        gathered.entries.clear();
+        gathered.newest.clear();
+        let mut header = self.header;
+        for (key, chain) in gathered.keys.iter().zip(&gathered.chains) {
+            let number = header.count;
+            let newest = gathered.newest.entry(shape.slot_at(key.hash));
+            let slot = newest.or_insert(*chain);
+            let previous = std::mem::replace(slot, number);
+            if number <= 1 {
+                header.begin_offset = key.offset;
+                header.begin_timestamp = key.timestamp;
+            }
+            let elapsed = if header.begin_timestamp > 0 {
+                (key.timestamp - header.begin_timestamp) / 1000
+            } else {
+                0
+            };
+            let entry = Entry {
+                key_hash: key.hash,
+                physical_offset: key.offset,
+                seconds: i32::try_from(elapsed.max(0)).unwrap_or(i32::MAX),
+                previous,
+            };
+            header.count += 1;
+            // A write that failed may have counted the slot already.
+            let most = i32::try_from(shape.slots).unwrap_or(i32::MAX);
+            header.used_slots = (header.used_slots + i32::from(previous == 0)).min(most);
+            header.end_offset = key.offset;
+            header.end_timestamp = key.timestamp;
+            gathered.entries.extend_from_slice(&entry.encode());
+        }
+        Ok(header)
     }
 
     /// Number of the newest entry of the chain in a slot, 0 for none.

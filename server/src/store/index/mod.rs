@@ -27,7 +27,7 @@ use super::recovery::{Beyond, Bounds, walk};
 use super::segments::SegmentFiles;
 use feed::Taken;
 pub(crate) use feed::{Fed, Feed};
-use file::{IndexFile, Search};
+use file::{IndexFile, Key, Search};
 pub(crate) use keys::KeyHasher;
 pub use keys::Keys;
 pub(crate) use layout::Shape;
@@ -259,9 +259,12 @@ impl Pass<'_> {
         }
         let mut hashes = taken.hashes.iter();
         for record in &taken.records {
-            for key_hash in hashes.by_ref().take(record.keys as usize) {
-                self.add(*key_hash, record.offset.cast_signed(), record.timestamp)
-                    .map_err(StoreError::io("write", &self.index.dir))?;
+            for hash in hashes.by_ref().take(record.keys as usize) {
+                self.add(Key {
+                    hash: *hash,
+                    offset: record.offset.cast_signed(),
+                    timestamp: record.timestamp,
+                })?;
             }
             self.pass(record.timestamp, record.end());
         }
@@ -277,7 +280,6 @@ impl Pass<'_> {
             checks_bodies: false,
             needs_crc: false,
         };
-        let index = self.index;
         let mut hasher = KeyHasher::default();
         let mut left = most;
         let walked = walk(log, &bounds, &mut |offset, record| {
@@ -285,9 +287,12 @@ impl Pass<'_> {
                 return Ok(ControlFlow::Break(()));
             }
             let time = record.store_timestamp;
-            hasher.each_key(record, &mut |key_hash| {
-                self.add(key_hash, offset.cast_signed(), time)
-                    .map_err(StoreError::io("write", &index.dir))
+            hasher.each_key(record, &mut |hash| {
+                self.add(Key {
+                    hash,
+                    offset: offset.cast_signed(),
+                    timestamp: time,
+                })
             })?;
             self.pass(time, offset + record.size as u64);
             left = left.saturating_sub(1);
@@ -308,14 +313,15 @@ impl Pass<'_> {
         self.reached = end;
     }
 
-    fn add(&mut self, key_hash: i32, offset: i64, timestamp: i64) -> io::Result<()> {
+    fn add(&mut self, key: Key) -> Result<(), StoreError> {
         if self.files.last().is_none_or(IndexFile::is_full) {
-            self.roll(timestamp)?;
+            let rolled = self.roll(key.timestamp);
+            rolled.map_err(StoreError::io("write", &self.index.dir))?;
         }
-        match self.files.last_mut() {
-            Some(file) => file.add(self.index.disk.as_ref(), key_hash, offset, timestamp),
-            None => Ok(()),
+        if let Some(file) = self.files.last_mut() {
+            file.add(key);
         }
+        Ok(())
     }
 
     /// Ends the newest file and begins the next.
