@@ -64,6 +64,14 @@ enum Token {
     Unescaped,
 }
 
+/// Where a string ends or has an escape. Most are a letter or a small number, found before a wide search has begun.
+fn stop(rest: &[u8]) -> Option<usize> {
+    const SHORT: usize = 8;
+    let is_stop = |byte: &u8| matches!(byte, b'"' | b'\\');
+    let short = rest.iter().take(SHORT).position(is_stop);
+    short.or_else(|| Some(SHORT + memchr2(b'"', b'\\', rest.get(SHORT..)?)?))
+}
+
 struct Reader<'a> {
     text: &'a str,
     /// The same.
@@ -189,7 +197,7 @@ impl Reader<'_> {
         self.expect(b'"')?;
         let start = self.at;
         let rest = self.bytes.get(start..).unwrap_or_default();
-        let stop = memchr2(b'"', b'\\', rest).ok_or(DecodeError::Truncated(self.bytes.len()))?;
+        let stop = stop(rest).ok_or(DecodeError::Truncated(self.bytes.len()))?;
         self.at = start + stop + 1;
         if rest.get(stop) == Some(&b'"') {
             return Ok(Token::Plain {
