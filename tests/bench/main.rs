@@ -3,14 +3,18 @@
 //! ratios. Machines are noisy: read the ratios, and CPU time a message first.
 //!
 //! `cargo xtask bench` builds what it needs and calls this; `--seconds N` sets the length of a measurement, `--only NAME`
-//! picks workloads, `--json FILE` keeps every figure.
+//! picks workloads, `--json FILE` keeps every figure, `--fill-memory yes` lets each side begin with a full page cache, as
+//! on a machine that has run for a while: a virtual machine gets memory that it did not use for some seconds from its
+//! host page by page, which costs more than what is measured.
 
+use std::io::Read;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use anyhow::{Context, Result, bail};
 use kerolox_tests::cluster::Cluster;
 use serde_json::{Value, json};
+use tempfile::NamedTempFile;
 
 /// One measurement, and what is promised of it.
 struct Workload {
@@ -129,6 +133,7 @@ struct Options {
     seconds: f64,
     only: Option<String>,
     json: Option<PathBuf>,
+    fills_memory: bool,
 }
 
 fn main() -> Result<()> {
@@ -151,10 +156,10 @@ fn main() -> Result<()> {
         &kerolox,
         kerolox_tests::our_server,
         &chosen,
-        options.seconds,
+        &options,
     )?;
     let official = kerolox_tests::official_cluster;
-    let reference = measure("official", &kerolox, official, &chosen, options.seconds)?;
+    let reference = measure("official", &kerolox, official, &chosen, &options)?;
     print(&chosen, &ours, &reference);
     if let Some(file) = options.json {
         let all: Vec<Value> = chosen
@@ -183,6 +188,7 @@ fn options() -> Result<Options> {
         seconds: 5.0,
         only: None,
         json: None,
+        fills_memory: false,
     };
     let mut arguments = std::env::args().skip(1);
     while let Some(name) = arguments.next() {
@@ -193,7 +199,16 @@ fn options() -> Result<Options> {
             "--seconds" => options.seconds = value.parse().context("--seconds takes a number")?,
             "--only" => options.only = Some(value),
             "--json" => options.json = Some(value.into()),
-            _ => bail!("unknown argument {name}, allowed are --seconds, --only, --json"),
+            "--fill-memory" => {
+                options.fills_memory = match value.as_str() {
+                    "yes" => true,
+                    "no" => false,
+                    _ => bail!("--fill-memory takes yes or no, not {value}"),
+                };
+            }
+            _ => bail!(
+                "unknown argument {name}, allowed are --seconds, --only, --json, --fill-memory"
+            ),
         }
     }
     Ok(options)
@@ -204,8 +219,9 @@ fn measure(
     kerolox: &Path,
     start: impl Fn() -> Result<Cluster>,
     workloads: &[&Workload],
-    seconds: f64,
+    options: &Options,
 ) -> Result<Vec<Value>> {
+    let filling = options.fills_memory.then(fill_memory).transpose()?;
     let mut cluster = start()?;
     let pid = cluster
         .broker_pid()
@@ -219,7 +235,7 @@ fn measure(
             .args(["--broker", &cluster.broker_addr().to_string()])
             .args(["--topic", &format!("Bench{index}")])
             .args(["--server-pid", &pid.to_string()])
-            .args(["--seconds", &seconds.to_string()])
+            .args(["--seconds", &options.seconds.to_string()])
             // A JVM needs its compiler to have seen the path.
             .args(["--warm-up", if label == "ours" { "2" } else { "8" }])
             .args(["--json", "-", "--quiet"])
@@ -242,7 +258,25 @@ fn measure(
         results.push(serde_json::from_str(json)?);
     }
     cluster.stop()?;
+    drop(filling);
     Ok(results)
+}
+
+/// Fills the page cache with zeros, as long as the file lives.
+fn fill_memory() -> Result<NamedTempFile> {
+    const STEP: usize = 1 << 20;
+    let text = std::fs::read_to_string("/proc/meminfo").context("reading the memory's size")?;
+    let available = text.lines().find_map(|line| {
+        let kib = line.strip_prefix("MemAvailable:")?.trim();
+        kib.trim_end_matches(" kB").parse::<u64>().ok()
+    });
+    let available = available.context("/proc/meminfo does not say MemAvailable")? << 10;
+    eprintln!("== filling {} MiB of memory", available >> 20);
+    let mut file = NamedTempFile::new()?;
+    file.as_file().set_len(available)?;
+    let mut buffer = vec![0; STEP];
+    while file.read(&mut buffer)? > 0 {}
+    Ok(file)
 }
 
 fn number(value: &Value, path: &[&str]) -> f64 {
