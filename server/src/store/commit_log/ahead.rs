@@ -11,8 +11,10 @@ use crate::store::disk::{Segment, SegmentWriter};
 
 /// Space is prepared at least this far ahead of the end, bytes.
 pub(super) const MIN_AHEAD: u64 = 4 << 20;
-/// And at most this far, however fast the log grows.
+/// And at most this far, however fast the log grows. A log as fast as that gets the whole segment at once: a reservation
+/// may wait for the disk, and holds up all writes to the file meanwhile.
 const MAX_AHEAD: u64 = 64 << 20;
+
 /// A segment that appends have not reached.
 pub(super) struct NewSegment {
     pub(super) base: u64,
@@ -24,12 +26,14 @@ pub(super) struct NewSegment {
 }
 
 impl NewSegment {
-    /// Reserves the beginning.
-    fn prepare(&mut self, log: &CommitLog) {
+    /// Reserves the beginning, or for a fast log all of it.
+    fn prepare(&mut self, log: &CommitLog, is_fast: bool) {
         let segment = self.buffer.as_ref().unwrap_or(&self.log).segment();
         let end = MIN_AHEAD.min(segment.len());
+        if is_fast && !log.has_pool() && segment.reserve(0, segment.len()).is_ok() {
+            self.prepared = segment.len();
         // A failure shows when an append needs the space.
-        if segment.reserve(0, end).is_ok() {
+        } else if segment.reserve(0, end).is_ok() {
             log.bring_in(segment.as_ref(), 0, end, true);
             self.prepared = end;
         }
@@ -104,18 +108,23 @@ impl CommitLog {
         };
         let end = base + segment_len;
         let target = (position + ahead).min(end);
+        let is_fast = ahead >= MAX_AHEAD;
+        let reserve = |to: u64| segment.reserve(reserved.max(position) - base, to - base);
         // A failure to reserve shows when an append needs the space.
-        let is_reserved = target > reserved
-            && segment
-                .reserve(reserved.max(position) - base, target - base)
-                .is_ok();
+        let reserved_to = if target <= reserved {
+            None
+        } else if is_fast && !self.has_pool() && reserve(end).is_ok() {
+            Some(end)
+        } else {
+            reserve(target).ok().map(|()| target)
+        };
+        let is_reserved = reserved_to.is_some();
         if target > brought_in.max(position) && (is_reserved || reserved >= target) {
-            let is_slow = ahead < MAX_AHEAD;
             self.bring_in(
                 segment.as_ref(),
                 brought_in.max(position) - base,
                 target - base,
-                is_slow,
+                !is_fast,
             );
         }
         if wants_next {
@@ -124,7 +133,7 @@ impl CommitLog {
             if next.is_none() && self.files.last() == Some(base) {
                 let mut created = self.create(end).ok();
                 if let Some(next) = &mut created {
-                    next.prepare(self);
+                    next.prepare(self, is_fast);
                 }
                 *next = created;
             }
@@ -132,8 +141,8 @@ impl CommitLog {
 
         let mut tail = self.tail.lock();
         if tail.base == base {
-            if is_reserved {
-                tail.reserved = tail.reserved.max(target);
+            if let Some(to) = reserved_to {
+                tail.reserved = tail.reserved.max(to);
             }
             tail.brought_in = tail.brought_in.max(target);
             // At the end of a segment there is nothing more to prepare until the next begins.
