@@ -48,7 +48,7 @@ struct Round<'b> {
     queues: &'b [Arc<QueueHandle>],
     lights: Lights<'b>,
     hashes: &'b [i32],
-    /// Numbers of the placed entries by queue; kept for its memory.
+    /// Numbers of the placed entries; kept for its memory.
     order: &'b mut Vec<usize>,
     /// Units of one queue; kept for its memory.
     units: &'b mut Vec<u8>,
@@ -268,16 +268,14 @@ impl<'b> Round<'b> {
         self.is_feed_long = feed.add(placed);
     }
 
-    /// Writes the units of the placed records, one queue after the other, then shows them.
+    /// Writes the units of the placed records in the order of the log, neighbours of one queue together, then shows them. A
+    /// broker that finds the store after a kill takes what lies before the last unit for entered.
     fn enter(&mut self) {
         let entries = self.entries;
         let queue_of = |number: &usize| entries.get(*number).map(|entry| entry.queue);
         let mut order = std::mem::take(self.order);
         order.clear();
         order.extend(self.placed.clone());
-        if !order.is_sorted_by_key(queue_of) {
-            order.sort_by_key(queue_of);
-        }
         let by_queue = || order.chunk_by(|one, other| queue_of(one) == queue_of(other));
         match by_queue().try_for_each(|numbers| self.put_units(numbers)) {
             Ok(()) => by_queue().for_each(|numbers| self.show_units(numbers)),
