@@ -215,10 +215,7 @@ fn prepare_header(
     }
     let queue = queue(broker, header.topic, queue_id, batch)?;
     let made = batch.make_unique(broker, request, &marks.keys);
-    let keys = Keys {
-        unique: made.as_deref().or(marks.keys.unique),
-        ..marks.keys
-    };
+    let keys = marks.keys.or_unique(made.as_deref());
     let unique = batch.keep_unique(keys.unique.unwrap_or_default());
     let first = batch
         .records
@@ -329,10 +326,7 @@ fn push_elements(
             ));
         }
         let made = batch.make_unique(broker, request, &marks.keys);
-        let keys = Keys {
-            unique: made.as_deref().or(marks.keys.unique),
-            ..marks.keys
-        };
+        let keys = marks.keys.or_unique(made.as_deref());
         batch
             .records
             .push_keyed(

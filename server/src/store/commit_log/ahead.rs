@@ -26,13 +26,13 @@ pub(super) struct NewSegment {
 }
 
 impl NewSegment {
-    /// Reserves the beginning, or for a fast log all of it.
-    fn prepare(&mut self, log: &CommitLog, is_fast: bool) {
+    /// Reserves the beginning, or all of it.
+    fn prepare(&mut self, log: &CommitLog, takes_all: bool) {
         let segment = self.buffer.as_ref().unwrap_or(&self.log).segment();
         let end = MIN_AHEAD.min(segment.len());
-        if is_fast && !log.has_pool() && segment.reserve(0, segment.len()).is_ok() {
-            self.prepared = segment.len();
         // A failure shows when an append needs the space.
+        if takes_all && segment.reserve(0, segment.len()).is_ok() {
+            self.prepared = segment.len();
         } else if segment.reserve(0, end).is_ok() {
             log.bring_in(segment.as_ref(), 0, end, true);
             self.prepared = end;
@@ -109,17 +109,18 @@ impl CommitLog {
         let end = base + segment_len;
         let target = (position + ahead).min(end);
         let is_fast = ahead >= MAX_AHEAD;
+        let takes_all = is_fast && !self.has_pool();
         let reserve = |to: u64| segment.reserve(reserved.max(position) - base, to - base);
         // A failure to reserve shows when an append needs the space.
         let reserved_to = if target <= reserved {
             None
-        } else if is_fast && !self.has_pool() && reserve(end).is_ok() {
+        } else if takes_all && reserve(end).is_ok() {
             Some(end)
         } else {
             reserve(target).ok().map(|()| target)
         };
-        let is_reserved = reserved_to.is_some();
-        if target > brought_in.max(position) && (is_reserved || reserved >= target) {
+        let is_reserved = reserved_to.is_some() || reserved >= target;
+        if target > brought_in.max(position) && is_reserved {
             self.bring_in(
                 segment.as_ref(),
                 brought_in.max(position) - base,
@@ -133,7 +134,7 @@ impl CommitLog {
             if next.is_none() && self.files.last() == Some(base) {
                 let mut created = self.create(end).ok();
                 if let Some(next) = &mut created {
-                    next.prepare(self, is_fast);
+                    next.prepare(self, takes_all);
                 }
                 *next = created;
             }

@@ -2,8 +2,8 @@
 //! Appending a batch: the one short critical section of the store.
 //!
 //! Under the append lock, for each record: is there room in the segment, which queue offset does it get, patch the
-//! open fields. Then the records go to the file together, and to each of their consume queues its units. No allocation and
-//! no look-up; the only system calls are these writes, as long as space is reserved.
+//! open fields. Then the records go to the file together, and their units to the consume queues. No allocation and no
+//! look-up; the only system calls are these writes, as long as space is reserved.
 //!
 //! Records and units go through the files' handles and not through the mappings that readers use: a mapped page costs a fault
 //! when it is first written and after each flush, and each flush an interrupt on every processor for each page (ADR 4).
@@ -48,8 +48,6 @@ struct Round<'b> {
     queues: &'b [Arc<QueueHandle>],
     lights: Lights<'b>,
     hashes: &'b [i32],
-    /// Numbers of the placed entries; kept for its memory.
-    order: &'b mut Vec<usize>,
     /// Units of one queue; kept for its memory.
     units: &'b mut Vec<u8>,
     results: &'b mut Vec<Result<Appended, AppendError>>,
@@ -75,7 +73,6 @@ impl CommitLog {
             queues,
             lights,
             hashes,
-            order,
             units,
             results,
             arrivals,
@@ -100,7 +97,6 @@ impl CommitLog {
                 all: lights,
             },
             hashes,
-            order,
             units,
             results,
             arrivals,
@@ -233,8 +229,7 @@ impl<'b> Round<'b> {
             } else {
                 self.fail(&error)
             };
-            let placed: Vec<usize> = self.placed.clone().collect();
-            self.refuse(&placed, refused);
+            self.refuse_placed(refused);
             self.placed.start = self.placed.end;
             return;
         }
@@ -268,34 +263,31 @@ impl<'b> Round<'b> {
         self.is_feed_long = feed.add(placed);
     }
 
-    /// Writes the units of the placed records in the order of the log, neighbours of one queue together, then shows them. A
-    /// broker that finds the store after a kill takes what lies before the last unit for entered.
+    /// Writes the units of the placed records in the order of the log, so that a kill leaves none behind a missing one,
+    /// neighbours of one queue together, then shows them.
     fn enter(&mut self) {
-        let entries = self.entries;
-        let queue_of = |number: &usize| entries.get(*number).map(|entry| entry.queue);
-        let mut order = std::mem::take(self.order);
-        order.clear();
-        order.extend(self.placed.clone());
-        let by_queue = || order.chunk_by(|one, other| queue_of(one) == queue_of(other));
-        match by_queue().try_for_each(|numbers| self.put_units(numbers)) {
-            Ok(()) => by_queue().for_each(|numbers| self.show_units(numbers)),
-            Err(error) => {
+        let entries = self.placed_entries();
+        let by_queue = || entries.chunk_by(|one, other| one.queue == other.queue);
+        let mut number = self.placed.start;
+        for entries in by_queue() {
+            if let Err(error) = self.put_units(number, entries) {
                 let refused = self.fail(&error);
-                self.refuse(&order, refused);
+                self.refuse_placed(refused);
+                return;
             }
+            number += entries.len();
         }
-        *self.order = order;
+        by_queue().for_each(|entries| self.show_units(entries));
     }
 
-    /// Writes the units of the entries with these numbers, all of one queue.
-    fn put_units(&mut self, numbers: &[usize]) -> io::Result<()> {
-        let Some(queue) = self.queue_of(numbers) else {
+    /// Writes the units of entries of one queue, the first of which has this number.
+    fn put_units(&mut self, number: usize, entries: &'b [Entry]) -> io::Result<()> {
+        let Some(queue) = self.queue_of(entries) else {
             return Ok(());
         };
         self.units.clear();
-        for number in numbers {
-            if let (Some(entry), Some(Ok(appended))) =
-                (self.entries.get(*number), self.results.get(*number))
+        for (number, entry) in (number..).zip(entries) {
+            if let Some(Ok(appended)) = self.results.get(number)
                 && entry.is_queued
             {
                 let physical_offset = appended.physical_offset;
@@ -311,37 +303,33 @@ impl<'b> Round<'b> {
         Ok(())
     }
 
-    /// Counts the entries with these numbers, all of one queue, and shows them.
-    fn show_units(&mut self, numbers: &[usize]) {
+    /// Counts entries of one queue and shows them.
+    fn show_units(&mut self, entries: &'b [Entry]) {
         let mut puts = Puts::default();
-        let mut group_end = 0;
-        for number in numbers {
-            let Some(entry) = self.entries.get(*number) else {
-                continue;
-            };
+        let mut group_left = 0;
+        for entry in entries {
             puts.messages += 1;
             puts.bytes += entry.range.len() as u64;
-            if *number >= group_end {
+            if group_left == 0 {
                 puts.calls += 1;
-                group_end = number + entry.group_len.max(1);
+                group_left = entry.group_len.max(1);
             }
+            group_left -= 1;
             for (light, queue) in self.lights.of(entry.lights.clone()) {
                 self.show(light.queue, queue);
             }
         }
         self.log.puts.add(puts);
-        self.appended += numbers.len();
-        let first = numbers.first().and_then(|number| self.entries.get(*number));
-        if let (Some(first), Some(queue)) = (first, self.queue_of(numbers)) {
+        self.appended += entries.len();
+        if let (Some(first), Some(queue)) = (entries.first(), self.queue_of(entries)) {
             queue.puts.add(puts);
             self.show(first.queue, queue);
         }
     }
 
-    /// The queue of the entries with these numbers, which is the same.
-    fn queue_of(&self, numbers: &[usize]) -> Option<&'b Arc<QueueHandle>> {
-        let entry = self.entries.get(*numbers.first()?)?;
-        self.queues.get(entry.queue)
+    /// The queue of entries of one queue.
+    fn queue_of(&self, entries: &[Entry]) -> Option<&'b Arc<QueueHandle>> {
+        self.queues.get(entries.first()?.queue)
     }
 
     /// Adds the unit of a record to those that its queue gets next, and writes those of its light queues.
@@ -377,20 +365,16 @@ impl<'b> Round<'b> {
         Ok(())
     }
 
-    /// Refuses entries that have places.
-    fn refuse(&mut self, numbers: &[usize], error: AppendError) {
-        for number in numbers {
-            let Some(entry) = self.entries.get(*number) else {
-                continue;
-            };
+    /// Refuses what is placed.
+    fn refuse_placed(&mut self, error: AppendError) {
+        for entry in self.placed_entries() {
             if let Some(queue) = self.queues.get(entry.queue) {
                 queue.writer.lock().take_back(entry.is_queued.into());
             }
             self.lights.take_back(entry.lights.clone());
-            if let Some(result) = self.results.get_mut(*number) {
-                *result = Err(error);
-            }
         }
+        let refused = self.results.get_mut(self.placed.clone());
+        refused.unwrap_or_default().fill(Err(error));
     }
 
     /// What a write failed with is final.

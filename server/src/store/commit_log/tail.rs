@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use kerolox_protocol::message::record::{self, BLANK_BYTES};
 
+use super::ahead::MIN_AHEAD;
 use super::{CommitLog, refusal};
 use crate::store::AppendError;
 use crate::store::consume_queue::QueueHandle;
@@ -125,7 +126,7 @@ impl Tail {
         self.base = next_base;
         self.position = next_base;
         self.reserved = prepared;
-        self.brought_in = prepared;
+        self.brought_in = prepared.min(next_base + MIN_AHEAD);
         self.low_water = next_base;
         self.released = next_base;
         Ok(())

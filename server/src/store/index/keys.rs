@@ -33,6 +33,15 @@ impl<'a> Keys<'a> {
         keys
     }
 
+    /// With this unique key if there is none.
+    #[must_use]
+    pub fn or_unique(self, unique: Option<&'a str>) -> Self {
+        Self {
+            unique: self.unique.or(unique),
+            ..self
+        }
+    }
+
     fn is_empty(&self) -> bool {
         self.unique.is_none() && self.keys.is_none() && self.tags.is_none()
     }

@@ -23,7 +23,7 @@ use parking_lot::{Mutex, MutexGuard};
 
 use super::StoreError;
 use super::disk::Disk;
-use super::recovery::{Beyond, Bounds, walk};
+use super::recovery::{Bounds, walk};
 use super::segments::SegmentFiles;
 use feed::Taken;
 pub(crate) use feed::{Fed, Feed};
@@ -273,13 +273,7 @@ impl Pass<'_> {
 
     /// As [`Pass::take`], from the log.
     fn read(&mut self, log: &SegmentFiles, end: u64, most: usize) -> Result<bool, StoreError> {
-        let bounds = Bounds {
-            start: self.reached,
-            trusted: end,
-            beyond: Beyond::Cut,
-            checks_bodies: false,
-            needs_crc: false,
-        };
+        let bounds = Bounds::written(self.reached, end);
         let mut hasher = KeyHasher::default();
         let mut left = most;
         let walked = walk(log, &bounds, &mut |offset, record| {

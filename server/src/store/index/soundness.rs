@@ -13,7 +13,7 @@ use super::MessageIndex;
 use super::file::IndexFile;
 use super::keys::KeyHasher;
 use crate::store::StoreError;
-use crate::store::recovery::{Beyond, Bounds, walk};
+use crate::store::recovery::{Bounds, walk};
 use crate::store::sabotage::{self, Sabotage};
 use crate::store::segments::SegmentFiles;
 
@@ -102,13 +102,7 @@ impl MessageIndex {
         if begin <= from.max(log_min) {
             return Ok(true);
         }
-        let bounds = Bounds {
-            start: from.max(log_min),
-            trusted: log_end,
-            beyond: Beyond::Cut,
-            checks_bodies: false,
-            needs_crc: false,
-        };
+        let bounds = Bounds::written(from.max(log_min), log_end);
         let mut hasher = KeyHasher::default();
         let mut is_complete = true;
         let mut left = MOST_WITHOUT_KEY;

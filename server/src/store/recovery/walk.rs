@@ -39,6 +39,19 @@ pub(crate) struct Bounds {
     pub(crate) needs_crc: bool,
 }
 
+impl Bounds {
+    /// Records from `start` to `end`, all of which were written.
+    pub(crate) fn written(start: u64, end: u64) -> Self {
+        Self {
+            start,
+            trusted: end,
+            beyond: Beyond::Cut,
+            checks_bodies: false,
+            needs_crc: false,
+        }
+    }
+}
+
 /// What an unreadable place means where it is not known whether the disk ever had the bytes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Beyond {
