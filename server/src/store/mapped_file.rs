@@ -11,9 +11,8 @@
 //! away; space is reserved ahead of writing so that a full disk shows as an error and not as a signal.
 #![allow(unsafe_code, reason = "mapped files; see the invariants above")]
 
-use std::fs::{File, OpenOptions};
+use std::fs::File;
 use std::io;
-use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -46,18 +45,8 @@ pub(crate) struct MappedRange {
 }
 
 impl MappedFile {
-    /// Maps `path`, extending it with zeros to `len` bytes; with `create` the file must not exist yet.
-    pub(crate) fn open(
-        path: &Path,
-        len: u64,
-        create: bool,
-        readable: u64,
-    ) -> io::Result<MappedWriter> {
-        let file = OpenOptions::new()
-            .read(true)
-            .write(true)
-            .create_new(create)
-            .open(path)?;
+    /// Maps a file that is open for reading and writing, extending it with zeros to `len` bytes.
+    pub(crate) fn map(file: File, len: u64, readable: u64) -> io::Result<MappedWriter> {
         if file.metadata()?.len() < len {
             file.set_len(len)?;
         }
@@ -299,13 +288,22 @@ impl AsRef<[u8]> for MappedRange {
 
 #[cfg(test)]
 mod tests {
+    use std::path::Path;
+
     use super::*;
+
+    fn open(path: &Path) -> File {
+        let mut options = File::options();
+        options.read(true).write(true).create(true).truncate(false);
+        options.open(path).unwrap()
+    }
 
     #[test]
     fn reads_stop_at_the_mark_and_writes_start_there() {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("00000000000000000000");
-        let mut writer = MappedFile::open(&path, 10_000, true, 0).unwrap();
+        let empty = open(&path);
+        let mut writer = MappedFile::map(empty, 10_000, 0).unwrap();
         let file = Arc::clone(writer.file());
         file.reserve(0, 20_000).unwrap();
         file.prefault(5, 20_000, true);
@@ -329,7 +327,7 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("f");
         std::fs::write(&path, vec![7; 9_000]).unwrap();
-        let mut writer = MappedFile::open(&path, 10_000, false, 5_000).unwrap();
+        let mut writer = MappedFile::map(open(&path), 10_000, 5_000).unwrap();
         assert!(writer.zero_from(4_999).is_err());
         writer.zero_from(5_000).unwrap();
         writer.publish(10_000);
@@ -341,6 +339,5 @@ mod tests {
                 .iter()
                 .all(|byte| *byte == 0)
         );
-        assert!(MappedFile::open(&path, 10_000, true, 0).is_err());
     }
 }

@@ -261,6 +261,21 @@ impl SegmentFiles {
         Ok(writer)
     }
 
+    /// Opens the newest segment as [`SegmentFiles::open_tail`] does and zeroes it from `end` on. One of which nothing is left
+    /// starts with what created segments start with.
+    pub(crate) fn cut_tail(&self, end: u64) -> io::Result<Box<dyn SegmentWriter>> {
+        let base = self.base_of(end);
+        self.set_end(end);
+        let mut writer = self.open_tail(base)?;
+        let mut from = end - base;
+        if from == 0 {
+            writer.write_through(0, self.head)?;
+            from = self.head.len() as u64;
+        }
+        writer.zero_from(from)?;
+        Ok(writer)
+    }
+
     /// Creates a segment, but does not show it to readers: see [`SegmentFiles::add`].
     pub(crate) fn create(&self, base: u64) -> io::Result<Box<dyn SegmentWriter>> {
         match self.open(base, true) {

@@ -5,6 +5,7 @@ use std::borrow::Cow;
 use std::collections::HashSet;
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, ErrorKind, Read, Write};
+use std::os::fd::AsRawFd;
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, LazyLock};
@@ -41,6 +42,44 @@ fn sync_parent(path: &Path) -> io::Result<()> {
         Some(dir) => File::open(dir)?.sync_all(),
         None => Ok(()),
     }
+}
+
+/// Creates a file that has its length and its head from the moment at which it has a name: a process that is killed leaves
+/// the whole of it or nothing.
+fn create_whole(path: &Path, open: &OpenSegment) -> io::Result<File> {
+    use rustix::fs::{AtFlags, CWD, Mode, OFlags, linkat};
+    use rustix::io::Errno;
+    let dir = path.parent().ok_or(ErrorKind::InvalidInput)?;
+    let flags = OFlags::TMPFILE | OFlags::RDWR | OFlags::CLOEXEC;
+    match rustix::fs::open(dir, flags, Mode::from_raw_mode(0o666)) {
+        Ok(nameless) => {
+            let file = File::from(nameless);
+            lay_out(&file, open)?;
+            let own = format!("/proc/self/fd/{}", file.as_raw_fd());
+            match linkat(CWD, own, CWD, path, AtFlags::SYMLINK_FOLLOW) {
+                Ok(()) => return Ok(file),
+                // There is no /proc here.
+                Err(Errno::NOENT) => {}
+                Err(error) => return Err(error.into()),
+            }
+        }
+        // A file system, or a kernel, without nameless files.
+        Err(Errno::OPNOTSUPP | Errno::ISDIR) => {}
+        Err(error) => return Err(error.into()),
+    }
+    let file = File::options()
+        .read(true)
+        .write(true)
+        .create_new(true)
+        .open(path)?;
+    lay_out(&file, open)?;
+    Ok(file)
+}
+
+fn lay_out(file: &File, open: &OpenSegment) -> io::Result<()> {
+    file.set_len(open.len)?;
+    // Not through a mapping: space is not reserved yet.
+    file.write_all_at(open.head, 0)
 }
 
 fn none_if_missing<T>(result: io::Result<T>) -> io::Result<Option<T>> {
@@ -104,13 +143,13 @@ impl Disk for RealDisk {
     }
 
     fn open_segment(&self, path: &Path, open: OpenSegment) -> io::Result<Box<dyn SegmentWriter>> {
-        let writer = MappedFile::open(path, open.len, open.create, open.readable)?;
+        let file = if open.create {
+            create_whole(path, &open)?
+        } else {
+            File::options().read(true).write(true).open(path)?
+        };
+        let writer = MappedFile::map(file, open.len, open.readable)?;
         if open.create {
-            if !open.head.is_empty() {
-                // Not through the mapping: space is not reserved yet.
-                let file = File::options().write(true).open(path)?;
-                file.write_all_at(open.head, 0)?;
-            }
             sync_parent(path)?;
         }
         let segment: Arc<dyn Segment> = Arc::<MappedFile>::clone(writer.file());
@@ -339,5 +378,49 @@ impl SegmentWriter for RealWriter {
 
     fn zero_from(&mut self, from: u64) -> io::Result<()> {
         self.writer.zero_from(from)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::{AtomicBool, Ordering};
+
+    use super::*;
+
+    #[test]
+    fn a_segment_is_never_seen_unfinished() {
+        const HEAD: &[u8] = b"head";
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("00000000000000000000");
+        let open = OpenSegment {
+            len: 10_000,
+            create: true,
+            readable: 0,
+            head: HEAD,
+        };
+        let is_done = AtomicBool::new(false);
+        std::thread::scope(|scope| {
+            let watch = scope.spawn(|| {
+                let mut seen = 0;
+                while !is_done.load(Ordering::Relaxed) {
+                    if let Ok(content) = fs::read(&path) {
+                        assert_eq!(content.len(), 10_000);
+                        assert_eq!(content.get(..HEAD.len()), Some(HEAD));
+                        seen += 1;
+                    }
+                }
+                seen
+            });
+            let mut created = 0;
+            while created < 2_000 && !watch.is_finished() {
+                RealDisk.open_segment(&path, open).unwrap();
+                let again = RealDisk.open_segment(&path, open).map(drop);
+                assert_eq!(again.unwrap_err().kind(), ErrorKind::AlreadyExists);
+                fs::remove_file(&path).unwrap();
+                created += 1;
+            }
+            is_done.store(true, Ordering::Relaxed);
+            assert!(watch.join().unwrap() > 0);
+        });
     }
 }

@@ -431,9 +431,7 @@ impl Recovery<'_> {
         }
         let is_there = self.log.bases().contains(&base);
         if is_there && self.is_after_crash && !sabotage::is(Sabotage::TailKept) {
-            self.log.set_end(end);
-            let zeroed = self.log.open_tail(base).and_then(|mut writer| {
-                writer.zero_from(end - base)?;
+            let zeroed = self.log.cut_tail(end).and_then(|writer| {
                 // Else a power failure could bring back what was cut, in the middle of new records.
                 writer.segment().flush(end - base, self.log.segment_len())
             });

@@ -452,9 +452,7 @@ fn cut(queue: &QueueHandle, next: i64, is_synced: bool) -> io::Result<()> {
         files.remove(later)?;
     }
     if files.bases().contains(&base) {
-        files.set_end(at);
-        let mut writer = files.open_tail(base)?;
-        writer.zero_from(at - base)?;
+        let writer = files.cut_tail(at)?;
         if is_synced {
             // Else a power failure could bring back what was cut.
             writer.segment().flush(at - base, files.segment_len())?;

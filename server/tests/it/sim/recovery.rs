@@ -265,6 +265,52 @@ fn crashes_at_every_step_of_appends_and_recovery_are_survived() {
     }
 }
 
+/// The reference, after a kill, counts what lies first in the newest file of a queue as a unit, zeros too.
+/// Returns how many such files have no unit yet.
+fn queues_without_units(disk: &SimDisk) -> usize {
+    let mut newest = BTreeMap::new();
+    for path in disk.files() {
+        if path.starts_with("/store/consumequeue") {
+            newest.insert(path.parent().unwrap().to_path_buf(), path);
+        }
+    }
+    let mut without = 0;
+    for path in newest.into_values() {
+        let content = disk.read(&path).unwrap();
+        assert_ne!(content[..20], [0; 20], "{}", path.display());
+        without += usize::from(content[..8] == i64::MAX.to_be_bytes());
+    }
+    without
+}
+
+#[test]
+fn after_a_kill_at_any_step_no_queue_file_begins_with_zeros() {
+    let mut without = 0;
+    for after in 0..200 {
+        let mut run = Run::new(after, Flush::Async);
+        let (store, _) = run.open();
+        run.disk.inject(Fault {
+            after,
+            kind: FaultKind::Io,
+            is_lasting: true,
+        });
+        while !run.disk.has_struck() {
+            run.step(&store);
+        }
+        drop(store);
+        run.disk = run.disk.kill();
+        without += queues_without_units(&run.disk);
+        if after % 2 == 0 {
+            // Then the ends of all queues are made zero.
+            run.disk = run.disk.crash(|| 0);
+        }
+        drop(run.open());
+        run.disk = run.disk.kill();
+        without += queues_without_units(&run.disk);
+    }
+    assert!(without > 0);
+}
+
 #[test]
 fn failed_write_or_sync_is_final() {
     for after in 0..40 {
