@@ -130,7 +130,6 @@ impl DelaySchedule {
             .unwrap_or_default()
             .clamp(queue.min_offset(), queue.max_offset());
         let mut offset = start;
-        let latest = now_ms + self.delay_ms(level);
         for _ in 0..BATCH {
             if offset >= queue.max_offset() {
                 break;
@@ -142,8 +141,9 @@ impl DelaySchedule {
                     due_ms = code;
                     true
                 });
-            // A time beyond the level comes from a clock that was set back: the message is due.
-            if due_ms > now_ms && due_ms <= latest {
+            // A time beyond the level comes from a clock that was set back: the message is due. The clock is asked after the
+            // message was found, as one that was sent after `now_ms` is none of these.
+            if due_ms > now_ms && due_ms <= broker.clock.now_ms() + self.delay_ms(level) {
                 break;
             }
             if !redeliver(broker, &found) {

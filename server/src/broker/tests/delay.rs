@@ -87,3 +87,15 @@ fn a_clock_that_is_set_back_does_not_hold_messages_for_longer_than_their_level()
     rig.run_until(START_MS - 3_600_000 + TICK_MS);
     assert_eq!(rig.bodies("T"), ["x"]);
 }
+
+#[test]
+fn a_message_that_is_sent_while_deliveries_run_is_not_early() {
+    let mut rig = Rig::timers(config(), SimDisk::new(), START_MS, SMALL);
+    rig.clock.set(START_MS + 5);
+    rig.call(send("T", &delayed(1), "x"));
+    // A pass that began before.
+    rig.broker.tick(START_MS);
+    assert_eq!(rig.bodies("T"), [""; 0]);
+    rig.run_until(START_MS + 5 + 1_000 + TICK_MS);
+    assert_eq!(rig.bodies("T"), ["x"]);
+}
