@@ -3,20 +3,22 @@
 
 use std::cell::RefCell;
 use std::collections::VecDeque;
+use std::future::poll_fn;
 use std::ops::RangeInclusive;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
-use bytes::BytesMut;
 use hdrhistogram::Histogram;
 use kerolox_protocol::ResponseCode;
 use kerolox_protocol::header::pull::PullMessageResponseHeader;
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::io::AsyncWriteExt;
 use tokio::net::TcpStream;
 use tokio::sync::Notify;
 use tokio::task::LocalSet;
+
+use crate::net::input::Input;
 
 use super::Args;
 use super::pace;
@@ -81,13 +83,16 @@ pub(super) async fn run(
     let stop = start + warm_up + length;
     let local = LocalSet::new();
     let mut tasks = Vec::new();
+    let spare = Rc::default();
     let dues = args
         .rate
         .map(|rate| pace::start(args.connections, rate, start, stop))
         .unwrap_or_default();
     for index in 0..args.connections {
         let (counters, due) = (Rc::clone(&counters), dues.get(index).cloned());
-        let connection = Connection::new(args, workload, index, counters, start, due).await?;
+        let spare = Rc::clone(&spare);
+        let connection = Connection::new(args, workload, index, counters, start, due, spare);
+        let connection = connection.await?;
         tasks.push(local.spawn_local(connection.run(stop)));
     }
     let (cpu, seconds, own) = local
@@ -181,6 +186,8 @@ struct Connection {
     /// Wakes this connection when its next request is due.
     due: Option<Arc<Notify>>,
     counters: Rc<RefCell<Counters>>,
+    /// Output buffers of all connections that none uses now.
+    spare: Rc<RefCell<Vec<Vec<u8>>>>,
 }
 
 impl Connection {
@@ -191,6 +198,7 @@ impl Connection {
         counters: Rc<RefCell<Counters>>,
         start: Instant,
         due: Option<Arc<Notify>>,
+        spare: Rc<RefCell<Vec<Vec<u8>>>>,
     ) -> Result<Self> {
         let stream = TcpStream::connect(args.broker)
             .await
@@ -239,25 +247,20 @@ impl Connection {
             intended: start + spread,
             due,
             counters,
+            spare,
         })
     }
 
     async fn run(mut self, stop: Instant) -> Result<()> {
-        let mut out = Vec::new();
-        let mut input = BytesMut::with_capacity(256 * 1024);
+        let mut input = Input::default();
         loop {
             let now = Instant::now();
             if now >= stop && self.outstanding.is_empty() {
                 return Ok(());
             }
             if now < stop {
-                self.fill(&mut out, now);
+                self.send(now).await?;
             }
-            if !out.is_empty() {
-                self.stream.write_all(&out).await?;
-                out.clear();
-            }
-            input.reserve(64 * 1024);
             let may_send = now < stop && self.outstanding.len() < self.in_flight;
             let due = async {
                 match &self.due {
@@ -267,11 +270,12 @@ impl Connection {
             };
             // Cancel safety: none of these loses anything when another wins.
             tokio::select! {
-                read = self.stream.read_buf(&mut input) => {
+                read = poll_fn(|cx| input.poll_read(cx, &mut self.stream)) => {
                     if read? == 0 {
                         bail!("the server closed a connection of the load");
                     }
                     self.take(&mut input)?;
+                    input.settle();
                 }
                 () = due => {}
                 () = tokio::time::sleep_until((stop + PATIENCE).into()) => {
@@ -279,6 +283,16 @@ impl Connection {
                 }
             }
         }
+    }
+
+    /// Sends the requests that may be sent now.
+    async fn send(&mut self, now: Instant) -> Result<()> {
+        let mut out = self.spare.borrow_mut().pop().unwrap_or_default();
+        self.fill(&mut out, now);
+        self.stream.write_all(&out).await?;
+        out.clear();
+        self.spare.borrow_mut().push(out);
+        Ok(())
     }
 
     fn fill(&mut self, out: &mut Vec<u8>, now: Instant) {
@@ -314,9 +328,10 @@ impl Connection {
         }
     }
 
-    fn take(&mut self, input: &mut BytesMut) -> Result<()> {
+    fn take(&mut self, input: &mut Input) -> Result<()> {
         let now = Instant::now();
-        while let Some(Response { request, command }) = wire::response(input)? {
+        while let Some(frame) = input.split()? {
+            let Response { request, command } = wire::response(frame)?;
             let at = self
                 .outstanding
                 .iter()

@@ -2,8 +2,8 @@
 //! Numbered and checksummed bodies.
 //!
 //! ```text
-//! 0  u64  number, big-endian
-//! 8  u32  CRC-32 of the number and of everything after this field
+//! 0  u32  CRC-32 of everything after it
+//! 4  u64  number, big-endian
 //! 12 ...  filler derived from the number
 //! ```
 
@@ -21,27 +21,19 @@ pub(super) fn write(out: &mut [u8], number: u64) {
             chunk.copy_from_slice(bytes.get(..length).unwrap_or_default());
         }
     }
-    if let Some(head) = out.first_chunk_mut::<8>() {
+    if let Some((field, content)) = out.split_first_chunk_mut::<4>()
+        && let Some(head) = content.first_chunk_mut::<8>()
+    {
         *head = number.to_be_bytes();
-    }
-    let crc = checksum(out);
-    if let Some(field) = out.get_mut(8..12) {
-        field.copy_from_slice(&crc.to_be_bytes());
+        *field = crc32fast::hash(content).to_be_bytes();
     }
 }
 
 /// The number of a body; `None` if it is damaged.
 pub(super) fn check(body: &[u8]) -> Option<u64> {
-    let number = u64::from_be_bytes(*body.first_chunk::<8>()?);
-    let crc = u32::from_be_bytes(*body.get(8..12)?.first_chunk::<4>()?);
-    (crc == checksum(body)).then_some(number)
-}
-
-fn checksum(body: &[u8]) -> u32 {
-    let mut hasher = crc32fast::Hasher::new();
-    hasher.update(body.get(..8).unwrap_or_default());
-    hasher.update(body.get(12..).unwrap_or_default());
-    hasher.finalize()
+    let (crc, content) = body.split_first_chunk::<4>()?;
+    let number = u64::from_be_bytes(*content.first_chunk::<8>()?);
+    (u32::from_be_bytes(*crc) == crc32fast::hash(content)).then_some(number)
 }
 
 #[cfg(test)]

@@ -7,11 +7,12 @@
 use anyhow::{Context, Result, bail};
 use bytes::{Bytes, BytesMut};
 use kerolox_protocol::command::encode_request;
+use kerolox_protocol::frame::{self, Frame};
 use kerolox_protocol::header::pull::{PullMessageRequestHeader, pull_flag};
 use kerolox_protocol::header::send::SendMessageRequestHeaderV2;
 use kerolox_protocol::message::properties::append_item;
 use kerolox_protocol::message::{batch, property};
-use kerolox_protocol::{Command, RequestCode, SerializeType, frame};
+use kerolox_protocol::{Command, RequestCode, SerializeType};
 
 use super::payload;
 
@@ -122,16 +123,16 @@ impl SendTemplate {
     }
 
     /// Appends the request number `request`, whose messages are numbered from `first`.
-    pub(super) fn write(&mut self, out: &mut Vec<u8>, request: i32, first: u64) {
-        patch_opaque(&mut self.frame, self.opaque, request);
+    pub(super) fn write(&self, out: &mut Vec<u8>, request: i32, first: u64) {
+        let frame = copy(&self.frame, out);
+        patch_opaque(frame, self.opaque, request);
         for (index, (body, key)) in self.messages.iter().enumerate() {
             let number = first + index as u64;
-            if let Some(body) = self.frame.get_mut(*body..*body + self.body) {
+            if let Some(body) = frame.get_mut(*body..*body + self.body) {
                 payload::write(body, number);
             }
             let mut rest = number;
-            for digit in self
-                .frame
+            for digit in frame
                 .get_mut(*key..*key + KEY_DIGITS)
                 .unwrap_or_default()
                 .iter_mut()
@@ -141,7 +142,6 @@ impl SendTemplate {
                 rest >>= 4;
             }
         }
-        out.extend_from_slice(&self.frame);
     }
 }
 
@@ -186,15 +186,22 @@ impl PullTemplate {
     }
 
     /// Appends a pull from `offset`.
-    pub(super) fn write(&mut self, out: &mut Vec<u8>, request: i32, offset: i64) {
-        patch_opaque(&mut self.frame, self.opaque, request);
+    pub(super) fn write(&self, out: &mut Vec<u8>, request: i32, offset: i64) {
+        let frame = copy(&self.frame, out);
+        patch_opaque(frame, self.opaque, request);
         // Leading zeros keep the width; the reference's parser takes them.
         let digits = format!("{offset:0OFFSET_DIGITS$}");
-        if let Some(place) = self.frame.get_mut(self.offset..self.offset + OFFSET_DIGITS) {
+        if let Some(place) = frame.get_mut(self.offset..self.offset + OFFSET_DIGITS) {
             place.copy_from_slice(digits.as_bytes());
         }
-        out.extend_from_slice(&self.frame);
     }
+}
+
+/// Appends a template to `out` and returns it there, to be patched: what was just written can not be copied as fast.
+fn copy<'o>(template: &[u8], out: &'o mut Vec<u8>) -> &'o mut [u8] {
+    let start = out.len();
+    out.extend_from_slice(template);
+    out.get_mut(start..).unwrap_or_default()
 }
 
 fn opaque_place(frame: &[u8], serialize_type: SerializeType) -> Result<Place> {
@@ -241,11 +248,8 @@ pub(super) struct Response {
     pub(super) command: Command,
 }
 
-/// Takes the next response off `input`.
-pub(super) fn response(input: &mut BytesMut) -> Result<Option<Response>> {
-    let Some(frame) = frame::split(input)? else {
-        return Ok(None);
-    };
+/// Reads a response.
+pub(super) fn response(frame: Frame) -> Result<Response> {
     let command = Command::decode(frame)?;
     if !command.is_response() {
         bail!(
@@ -253,10 +257,10 @@ pub(super) fn response(input: &mut BytesMut) -> Result<Option<Response>> {
             command.code
         );
     }
-    Ok(Some(Response {
+    Ok(Response {
         request: command.opaque.wrapping_sub(OPAQUE_BASE),
         command,
-    }))
+    })
 }
 
 /// Body and queue offset of each record of a pull.

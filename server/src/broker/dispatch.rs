@@ -266,14 +266,11 @@ fn dispatch(broker: &Broker, code: RequestCode, request: &Request<'_>) -> Outcom
 
 impl Broker {
     fn take_batch(&self) -> send::SendBatch {
-        let spare = self.batches.lock().pop();
+        let spare = self.batches.get_or_default().take();
         spare.unwrap_or_else(|| send::SendBatch::new(&self.store))
     }
 
     fn put_back(&self, batch: send::SendBatch) {
-        let mut spares = self.batches.lock();
-        if spares.len() < send::SPARE_BATCHES {
-            spares.push(batch);
-        }
+        self.batches.get_or_default().set(Some(batch));
     }
 }

@@ -33,11 +33,12 @@ pub mod registration;
 pub mod routes;
 pub mod topics;
 
+use std::cell::Cell;
 use std::net::SocketAddr;
 use std::path::Path;
 use std::sync::Arc;
 
-use parking_lot::Mutex;
+use thread_local::ThreadLocal;
 
 use crate::config::{BrokerConfig, Managed};
 use crate::net::Calls;
@@ -109,7 +110,8 @@ pub struct Broker {
     unique_ids: UniqueIds,
     /// Properties that the broker adds to every message, as text.
     stamp: String,
-    batches: Mutex<Vec<SendBatch>>,
+    /// One for each thread that handles sends, so that its memory stays in the cache of one processor.
+    batches: ThreadLocal<Cell<Option<SendBatch>>>,
 }
 
 impl Broker {
@@ -190,7 +192,7 @@ impl Broker {
             timer,
             transactions: Transactions::new(&config, now_ms),
             unique_ids: UniqueIds::new(store_host.ip()),
-            batches: Mutex::new(Vec::new()),
+            batches: ThreadLocal::new(),
             config: Managed::new(
                 config.clone(),
                 disk,

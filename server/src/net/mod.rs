@@ -1,10 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
-//! Sockets of the servers: [`listener`] accepts, [`session`] reads frames and writes replies, [`replies`] collects
+//! Sockets of the servers: [`listener`] accepts, [`session`] reads frames (into its `input`) and writes replies, [`replies`] collects
 //! what one read produced, [`service`] is what a server implements, [`calls`] asks clients and awaits their answers.
 //!
 //! Invariant: nothing here knows what a request means.
 
 pub mod calls;
+pub(crate) mod input;
 pub mod listener;
 pub mod replies;
 pub mod service;

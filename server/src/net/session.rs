@@ -8,27 +8,28 @@
 //!
 //! Frames that can not be read end the connection with one log line; the other connections go on.
 
+use std::future::poll_fn;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
-use kerolox_protocol::{Command, frame};
+use kerolox_protocol::Command;
+use kerolox_protocol::frame::FrameError;
 use parking_lot::Mutex;
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::io::AsyncWriteExt;
 use tokio::net::TcpStream;
 use tokio::net::tcp::WriteHalf;
 use tokio::sync::Notify;
 use tokio::time::Instant;
 
+use super::input::Input;
 use super::replies::Replies;
 use super::service::{ConnectionEvent, Service};
 
-/// Input buffer of a quiet connection.
-const QUIET_BUFFER: usize = 4 * 1024;
-/// Input buffer of a busy connection: what one read takes at most.
-const BUSY_BUFFER: usize = 256 * 1024;
+/// Memory that a quiet connection keeps for its answers.
+const QUIET_REPLIES: usize = 4 * 1024;
 
 /// Number of a session, unique in the process.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -139,7 +140,7 @@ enum Reason {
     #[error("{0}")]
     Io(#[from] std::io::Error),
     #[error("{0}")]
-    Frame(#[from] frame::FrameError),
+    Frame(#[from] FrameError),
     #[error("{0}")]
     Header(#[from] kerolox_protocol::command::DecodeError),
     #[error("no traffic for {0:?}")]
@@ -153,26 +154,26 @@ async fn serve(
     idle: Duration,
 ) -> Result<(), Reason> {
     let (mut reader, mut writer) = stream.split();
-    let mut input = BytesMut::with_capacity(QUIET_BUFFER);
+    let mut input = Input::default();
     let mut requests: Vec<Command> = Vec::new();
     let mut replies = Replies::new();
     let mut active = Instant::now();
     let expiry = tokio::time::sleep_until(active + idle);
     tokio::pin!(expiry);
     loop {
-        let room = input.capacity() - input.len();
-        // Cancel safety: `read_buf` and `notified` lose nothing when another branch wins.
+        // Cancel safety: a read and `notified` lose nothing when another branch wins.
         tokio::select! {
             biased;
-            read = reader.read_buf(&mut input) => {
-                let read = read?;
-                if read == 0 {
+            read = poll_fn(|cx| input.poll_read(cx, &mut reader)) => {
+                if read? == 0 {
                     return Ok(());
                 }
-                split(&mut input, &mut requests)?;
+                while let Some(frame) = input.split()? {
+                    requests.push(Command::decode(frame)?);
+                }
                 service.handle(session, &mut requests, &mut replies);
                 requests.clear();
-                resize(&mut input, read >= room);
+                input.settle();
             }
             () = session.wake.notified() => {
                 if session.is_closed() {
@@ -184,7 +185,10 @@ async fn serve(
                     return Err(Reason::Idle(idle));
                 }
                 expiry.as_mut().reset(active + idle);
-                input_rest(&mut input, &mut replies, &mut requests);
+                // It has been quiet: the memory of a burst goes.
+                input.shrink();
+                replies.shrink(QUIET_REPLIES);
+                requests.shrink_to(16);
                 continue;
             }
         }
@@ -194,34 +198,6 @@ async fn serve(
         write(&mut writer, &mut replies).await?;
         active = Instant::now();
     }
-}
-
-fn split(input: &mut BytesMut, requests: &mut Vec<Command>) -> Result<(), Reason> {
-    while let Some(frame) = frame::split(input)? {
-        requests.push(Command::decode(frame)?);
-    }
-    Ok(())
-}
-
-/// Makes room for the next read: more for a connection that filled its buffer or is amid a large frame.
-fn resize(input: &mut BytesMut, filled: bool) {
-    let wanted = match frame::needed(input) {
-        Ok(Some(needed)) if needed > input.len() => (needed - input.len()).min(BUSY_BUFFER),
-        _ => 1,
-    };
-    let room = if filled { BUSY_BUFFER } else { QUIET_BUFFER };
-    if input.capacity() - input.len() < wanted.max(QUIET_BUFFER / 4) || filled {
-        input.reserve(wanted.max(room));
-    }
-}
-
-/// Gives back the memory of a burst once a connection has been quiet.
-fn input_rest(input: &mut BytesMut, replies: &mut Replies, requests: &mut Vec<Command>) {
-    if input.is_empty() && input.capacity() > QUIET_BUFFER {
-        *input = BytesMut::with_capacity(QUIET_BUFFER);
-    }
-    replies.shrink(QUIET_BUFFER);
-    requests.shrink_to(16);
 }
 
 async fn write(writer: &mut WriteHalf<'_>, replies: &mut Replies) -> std::io::Result<()> {

@@ -31,9 +31,6 @@ use crate::store::{
     AppendBatch, AppendError, Appended, Keys, MessageStore, QueueHandle, StoreError,
 };
 
-/// Batches kept for reuse.
-pub(in crate::broker) const SPARE_BATCHES: usize = 16;
-
 /// Properties that make a send leave the fast path: they are stripped, or change where the message goes.
 struct Marks<'a> {
     keys: Keys<'a>,

@@ -3,7 +3,7 @@ use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpStream};
 use std::sync::atomic::AtomicUsize;
 
-use kerolox_protocol::{RequestCode, ResponseCode};
+use kerolox_protocol::{RequestCode, ResponseCode, frame};
 
 use super::*;
 use crate::net::{Listener, ListenerOptions};

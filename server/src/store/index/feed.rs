@@ -114,9 +114,12 @@ impl Feed {
         let wanted_keys = keys(&mut taken.records.iter().copied());
         taken.hashes.extend(feed.hashes.drain(..wanted_keys));
         feed.start = taken.records.last().map_or(from, Fed::end);
+        // The memory of a burst goes, but appends under load must not ask for it again and again.
         if feed.records.is_empty() {
-            feed.records.shrink_to(MANY_RECORDS);
-            feed.hashes.shrink_to(MANY_RECORDS);
+            feed.records.shrink_to((8 * wanted).max(MANY_RECORDS));
+            feed.hashes.shrink_to((8 * wanted_keys).max(MANY_RECORDS));
+            taken.records.shrink_to(8 * wanted);
+            taken.hashes.shrink_to(8 * wanted_keys);
         }
         Ok(())
     }

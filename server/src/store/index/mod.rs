@@ -45,6 +45,8 @@ pub(crate) struct MessageIndex {
     files: Mutex<Vec<IndexFile>>,
     /// Once the store takes messages.
     feed: OnceLock<Arc<Feed>>,
+    /// What a pass took from the feed; kept for its memory.
+    taken: Mutex<Taken>,
     /// Commit-log offset before which all keys are in the files.
     indexed: AtomicU64,
     /// Store time of the last record that was read for the index.
@@ -104,6 +106,7 @@ impl MessageIndex {
             shape,
             files: Mutex::new(files),
             feed: OnceLock::new(),
+            taken: Mutex::default(),
             indexed: AtomicU64::new(0),
             last_timestamp: AtomicI64::new(0),
             is_failing: AtomicBool::new(false),
@@ -253,8 +256,8 @@ impl Pass<'_> {
         let Some(feed) = self.index.feed.get() else {
             return self.read(log, end, most);
         };
-        let mut taken = Taken::default();
-        if let Err(start) = feed.take(self.reached, end, most, &mut taken) {
+        let taken = &mut *self.index.taken.lock();
+        if let Err(start) = feed.take(self.reached, end, most, taken) {
             return Ok(self.read(log, end.min(start), most)? || start < end);
         }
         let mut hashes = taken.hashes.iter();
