@@ -87,7 +87,7 @@ impl KeyHasher {
         if let Some(unique) = keys.unique {
             each(without_sign(extend(self.prefix, unique)))?;
         }
-        for key in keys.keys.unwrap_or_default().split(' ') {
+        for key in keys.keys.into_iter().flat_map(|keys| keys.split(' ')) {
             if !key.is_empty() {
                 each(without_sign(extend(self.prefix, key)))?;
             }
