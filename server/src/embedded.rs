@@ -104,7 +104,7 @@ pub struct ServerOptions {
     pub broker_listen: String,
     /// Further settings of the broker under the reference's keys, such as `("brokerName", "broker-b")`.
     pub broker_settings: Vec<(String, String)>,
-    /// Threads that serve connections.
+    /// Threads that serve the broker's connections, at least 1; 2 unless said otherwise.
     pub worker_threads: usize,
 }
 
@@ -178,14 +178,17 @@ impl Server {
             kv_config_path: Some(data_dir.join("namesrv").join("kvConfig.json")),
             ..NamesrvConfig::default()
         };
-        let runtime = runtime(options.worker_threads)?;
+        let worker_threads = options.worker_threads;
+        let runtime = runtime(1)?;
         let start = async {
             let namesrv =
                 RunningNamesrv::start(namesrv_config, "--namesrv-listen", "--data-dir").await?;
             if config.namesrv_addr.is_empty() {
                 config.namesrv_addr = reachable(namesrv.address()).to_string();
             }
-            match RunningBroker::start(config, "--broker-listen", "--data-dir").await {
+            match RunningBroker::start(config, "--broker-listen", "--data-dir", worker_threads)
+                .await
+            {
                 Ok(broker) => Ok((namesrv, broker)),
                 Err(error) => {
                     namesrv.stop().await;
@@ -267,7 +270,12 @@ impl Drop for Server {
     }
 }
 
-/// The runtime that a server process runs on.
+/// How many threads serve the connections of a broker that has the machine to itself: one for each processor, at least 2.
+pub fn worker_threads() -> usize {
+    std::thread::available_parallelism().map_or(2, |count| count.get().max(2))
+}
+
+/// The runtime that a server process runs on; a broker's connections have [`crate::net::Workers`].
 ///
 /// # Errors
 /// The system gives no threads.

@@ -8,7 +8,7 @@ use tracing_subscriber::filter::LevelFilter;
 
 use super::{log, print_settings, say, stop_signal};
 use crate::config::{BrokerConfig, Settings, loopback_remark};
-use crate::embedded::{RunningBroker, runtime};
+use crate::embedded::{RunningBroker, runtime, worker_threads};
 
 /// Settings that `-m` prints.
 const IMPORTANT: &[&str] = &[
@@ -87,8 +87,10 @@ pub fn run(args: &Args) -> Result<()> {
         return Ok(print_settings(&config, only)?);
     }
     remarks.extend(loopback_remark(config.bind_address, "broker"));
-    runtime(2)?.block_on(async {
-        let server = RunningBroker::start(config, "listenPort", "storePathRootDir").await?;
+    runtime(1)?.block_on(async {
+        let server =
+            RunningBroker::start(config, "listenPort", "storePathRootDir", worker_threads())
+                .await?;
         // After the start: a refusal is one line and nothing else.
         for remark in remarks {
             tracing::warn!("{remark}");

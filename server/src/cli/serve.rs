@@ -8,7 +8,7 @@ use tracing_subscriber::filter::LevelFilter;
 
 use super::{log, say, stop_signal};
 use crate::config::ConfigError;
-use crate::embedded::{Server, ServerOptions};
+use crate::embedded::{Server, ServerOptions, worker_threads};
 
 /// Arguments of `kerolox serve`.
 #[derive(Clone, Debug, clap::Args)]
@@ -42,7 +42,7 @@ pub fn run(args: &Args) -> Result<()> {
         namesrv_listen: args.namesrv_listen.clone(),
         broker_listen: args.broker_listen.clone(),
         broker_settings: settings.collect::<Result<_, _>>()?,
-        ..ServerOptions::default()
+        worker_threads: worker_threads(),
     };
     // Taken over before the ready line, so that a signal right after it is not lost.
     let runtime = tokio::runtime::Builder::new_current_thread()

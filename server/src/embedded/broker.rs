@@ -10,7 +10,7 @@ use super::ticker::Ticker;
 use crate::broker::Broker;
 use crate::broker::registration::Registrar;
 use crate::config::BrokerConfig;
-use crate::net::{Listener, ListenerOptions, Service};
+use crate::net::{Listener, ListenerOptions, Service, Workers};
 use crate::store::StoreThread;
 use crate::store::clock::{Clock, SystemClock};
 use crate::store::disk::RealDisk;
@@ -29,7 +29,7 @@ pub struct RunningBroker {
 
 impl RunningBroker {
     /// Recovers the store, listens, serves and registers. `listen_key` and `directory_key` are what errors call the
-    /// address and the directory. Has to be called inside a tokio runtime; the recovery blocks it.
+    /// address and the directory, `worker_threads` how many threads serve its connections. Has to be called inside a tokio runtime; the recovery blocks it.
     ///
     /// Returns when every name server answered, but at the latest after three seconds.
     ///
@@ -39,6 +39,7 @@ impl RunningBroker {
         mut config: BrokerConfig,
         listen_key: &'static str,
         directory_key: &'static str,
+        worker_threads: usize,
     ) -> Result<Self, ServeError> {
         config.check()?;
         let address = config.listen_address();
@@ -73,12 +74,13 @@ impl RunningBroker {
         let ticker = Ticker::spawn("kerolox-broker", TICK, move || {
             ticking.tick(SystemClock.now_ms());
         })?;
+        let workers = Workers::start(worker_threads)?;
         let options = ListenerOptions {
             idle,
             ..ListenerOptions::default()
         };
         let service: Arc<dyn Service> = Arc::<Broker>::clone(&broker);
-        let listener = Listener::start(socket, service, options)?;
+        let listener = Listener::start(socket, service, options, Some(workers))?;
         let registrar = Registrar::start(&broker).await;
         Ok(Self {
             broker,

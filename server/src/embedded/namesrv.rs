@@ -75,7 +75,7 @@ impl RunningNamesrv {
         };
         let service: Arc<dyn Service> = server;
         Ok(Self {
-            listener: Listener::start(socket, service, options)?,
+            listener: Listener::start(socket, service, options, None)?,
             notifier,
             _ticker: ticker,
         })

@@ -15,6 +15,7 @@ use tokio::task::{JoinHandle, JoinSet};
 
 use super::service::Service;
 use super::session::{self, Session, SessionId};
+use super::workers::Workers;
 
 /// How long a shutdown waits for sessions to write what they have.
 const DRAIN: Duration = Duration::from_secs(3);
@@ -68,7 +69,8 @@ impl Listener {
         Ok(socket.into())
     }
 
-    /// Starts accepting on a bound socket; has to be called inside a tokio runtime.
+    /// Starts accepting on a bound socket; has to be called inside a tokio runtime. That runs the connections, too, unless
+    /// there are `workers` for them.
     ///
     /// # Errors
     /// What the system says.
@@ -76,11 +78,12 @@ impl Listener {
         socket: std::net::TcpListener,
         service: Arc<dyn Service>,
         options: ListenerOptions,
+        workers: Option<Workers>,
     ) -> io::Result<Self> {
         let local = socket.local_addr()?;
         let socket = TcpListener::from_std(socket)?;
         let (stop, stopped) = watch::channel(false);
-        let task = tokio::spawn(accept(socket, service, options, stopped));
+        let task = tokio::spawn(accept(socket, service, options, workers, stopped));
         Ok(Self { local, stop, task })
     }
 
@@ -102,6 +105,7 @@ async fn accept(
     socket: TcpListener,
     service: Arc<dyn Service>,
     options: ListenerOptions,
+    workers: Option<Workers>,
     mut stopped: watch::Receiver<bool>,
 ) {
     let sessions = Sessions::default();
@@ -111,8 +115,13 @@ async fn accept(
         tokio::select! {
             accepted = socket.accept() => match accepted {
                 Ok((stream, peer)) if tasks.len() < options.max_connections => {
-                    let sessions = Arc::clone(&sessions);
-                    tasks.spawn(connection(stream, peer, Arc::clone(&service), options, sessions));
+                    let (service, sessions) = (Arc::clone(&service), Arc::clone(&sessions));
+                    let Ok(stream) = stream.into_std() else { continue };
+                    let connection = connection(stream, peer, service, options, sessions);
+                    match &workers {
+                        Some(workers) => workers.spawn(&mut tasks, connection),
+                        None => drop(tasks.spawn(connection)),
+                    }
                 }
                 Ok((_, peer)) => {
                     tracing::warn!(%peer, max = options.max_connections, "too many connections, refused");
@@ -138,12 +147,16 @@ async fn accept(
 }
 
 async fn connection(
-    stream: TcpStream,
+    stream: std::net::TcpStream,
     peer: SocketAddr,
     service: Arc<dyn Service>,
     options: ListenerOptions,
     sessions: Sessions,
 ) {
+    // Here, so that the event loop of this thread watches it.
+    let Ok(stream) = TcpStream::from_std(stream) else {
+        return;
+    };
     let Ok(local) = stream.local_addr() else {
         return;
     };

@@ -76,7 +76,7 @@ fn every_name_server_learns_everything_whenever_it_comes() {
             store_path_root_dir: dir.path().join("store"),
             ..BrokerConfig::default()
         };
-        let broker = RunningBroker::start(config, "listenPort", "storePathRootDir")
+        let broker = RunningBroker::start(config, "listenPort", "storePathRootDir", 2)
             .await
             .unwrap();
         assert!(is_routed(one, "TBW102").await);
@@ -129,7 +129,7 @@ fn changed_settings_reach_name_servers() {
             enable_single_topic_register: true,
             ..BrokerConfig::default()
         };
-        let running = RunningBroker::start(config, "listenPort", "storePathRootDir")
+        let running = RunningBroker::start(config, "listenPort", "storePathRootDir", 2)
             .await
             .unwrap();
         let broker = running.broker();
@@ -220,7 +220,7 @@ fn assignments_follow_the_route_of_the_name_server() {
             store_path_root_dir: dir.path().join("store"),
             ..BrokerConfig::default()
         };
-        let broker = RunningBroker::start(config, "listenPort", "storePathRootDir")
+        let broker = RunningBroker::start(config, "listenPort", "storePathRootDir", 2)
             .await
             .unwrap();
         let topics = broker.broker().topics();

@@ -6,7 +6,7 @@ use std::sync::atomic::AtomicUsize;
 use kerolox_protocol::{RequestCode, ResponseCode, frame};
 
 use super::*;
-use crate::net::{Listener, ListenerOptions};
+use crate::net::{Listener, ListenerOptions, Workers};
 
 /// Answers every request with its own body; body `later` is answered from another thread.
 #[derive(Default)]
@@ -52,9 +52,11 @@ impl Running {
             .build()
             .unwrap();
         let echo = Arc::new(Echo::default());
+        let workers = Workers::start(2).unwrap();
         let socket = Listener::bind("127.0.0.1:0".parse::<SocketAddr>().unwrap()).unwrap();
         let guard = runtime.enter();
-        let listener = Listener::start(socket, Arc::clone(&echo) as _, options).unwrap();
+        let listener =
+            Listener::start(socket, Arc::clone(&echo) as _, options, Some(workers)).unwrap();
         drop(guard);
         Self {
             runtime,

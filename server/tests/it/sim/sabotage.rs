@@ -6,10 +6,10 @@ use std::path::Path;
 use std::sync::Arc;
 
 use kerolox_protocol::message::record;
-use kerolox_server::store::StoreOptions;
 use kerolox_server::store::clock::{Clock, ManualClock};
-use kerolox_server::store::disk::{Disk, SimDisk};
+use kerolox_server::store::disk::{Disk, Fault, FaultKind, SimDisk};
 use kerolox_server::store::sabotage::{self, Sabotage};
+use kerolox_server::store::{AppendError, StoreOptions};
 
 use super::{seeds, whole};
 use crate::store::{append_one, fields, open, read_all};
@@ -64,7 +64,6 @@ caught! {
     removed_newest_is_caught NewestRemoved
     stop_without_flush_is_caught StopWithoutFlush
     final_full_disk_is_caught FullDiskIsFinal
-    unreserved_space_is_caught SpaceNotReserved
     slow_start_is_caught StartFromBeginning
 }
 
@@ -100,9 +99,46 @@ fn record_in_a_body() {
     assert_eq!(report.damaged.len(), 1);
 }
 
+/// The disk becomes full where a queue begins a new page, while the log has space: the message is refused, and that is all.
+/// The queue files of the seeds are shorter than a page.
+fn full_disk_amid_a_queue() {
+    const UNITS_OF_A_PAGE: i64 = 4096 / 20;
+    let disk = SimDisk::new();
+    let shared: Arc<dyn Disk> = Arc::new(disk.clone());
+    let clock: Arc<dyn Clock> = Arc::new(ManualClock::new(1_700_000_000_000));
+    let (store, _) = open(&StoreOptions::new("/store"), &shared, &clock);
+    for _ in 0..UNITS_OF_A_PAGE {
+        append_one(&store, "orders", 0, b"x");
+    }
+    disk.inject(Fault {
+        after: 0,
+        kind: FaultKind::NoSpace,
+        is_lasting: true,
+    });
+    let queue = store.queue("orders", 0).unwrap();
+    let mut batch = store.new_batch();
+    let message = fields("orders", 0, b"one too many", &[]);
+    batch.push(&queue, &message, 0).unwrap();
+    store.append(&mut batch);
+    assert_eq!(batch.results(), [Err(AppendError::DiskFull)]);
+    disk.heal();
+    append_one(&store, "orders", 0, b"y");
+    assert_eq!(store.max_offset("orders", 0), UNITS_OF_A_PAGE + 1);
+}
+
+/// Fails unless the run fails with the sabotage, and only then.
+fn is_caught_by(sabotage: Sabotage, run: fn()) {
+    run();
+    let broken = || sabotage::with(sabotage, run);
+    assert!(catch_unwind(broken).is_err(), "{sabotage:?} goes unnoticed");
+}
+
 #[test]
 fn unchecked_places_are_caught() {
-    record_in_a_body();
-    let broken = || sabotage::with(Sabotage::PlaceUnchecked, record_in_a_body);
-    assert!(catch_unwind(broken).is_err(), "goes unnoticed");
+    is_caught_by(Sabotage::PlaceUnchecked, record_in_a_body);
+}
+
+#[test]
+fn unreserved_space_is_caught() {
+    is_caught_by(Sabotage::SpaceNotReserved, full_disk_amid_a_queue);
 }
