@@ -29,7 +29,8 @@ pub struct RunningBroker {
 
 impl RunningBroker {
     /// Recovers the store, listens, serves and registers. `listen_key` and `directory_key` are what errors call the
-    /// address and the directory, `worker_threads` how many threads serve its connections. Has to be called inside a tokio runtime; the recovery blocks it.
+    /// address and the directory, `worker_threads` how many threads serve its connections. Has to be called inside a tokio
+    /// runtime; the recovery blocks it.
     ///
     /// Returns when every name server answered, but at the latest after three seconds.
     ///

@@ -21,6 +21,8 @@ use tokio::io::{AsyncRead, AsyncReadExt};
 const QUIET_BUFFER: usize = 4 * 1024;
 /// Buffer of the busy connections of a thread, and the most that is made ready for the rest of a large frame before it comes.
 const BUSY_BUFFER: usize = 256 * 1024;
+/// The beginning of a frame that is longer stays where it is until the rest has come; a shorter one is copied by each read.
+const SHORT_REST: usize = 16 * 1024;
 /// A busy connection that reads less is quiet.
 const LITTLE: usize = QUIET_BUFFER / 4;
 
@@ -49,7 +51,8 @@ impl Input {
             Ok(Some(needed)) => needed.saturating_sub(self.bytes.len()).max(1),
             _ => 1,
         };
-        if self.is_busy && self.bytes.len().saturating_add(missing) <= BUSY_BUFFER {
+        let is_short = self.bytes.len() <= SHORT_REST && missing <= BUSY_BUFFER - SHORT_REST;
+        if self.is_busy && is_short {
             return self.poll_shared(cx, reader);
         }
         let wanted = missing.min(BUSY_BUFFER);
@@ -154,6 +157,25 @@ mod tests {
         assert_eq!(found, sizes);
         input.shrink();
         assert_eq!(input.bytes.capacity(), 0);
+    }
+
+    #[test]
+    fn a_large_frame_that_comes_in_small_parts_is_not_copied_by_each() {
+        let bytes = frames(&[200_000]);
+        let mut input = Input {
+            is_busy: true,
+            ..Input::default()
+        };
+        let mut parts = bytes.chunks(1_400);
+        let mut places = std::collections::HashSet::new();
+        let mut found = Vec::new();
+        while let Some(mut part) = parts.next() {
+            found.extend(read(&mut input, &mut part));
+            input.settle();
+            places.insert(input.bytes.as_ptr());
+        }
+        assert_eq!(found.len(), 1);
+        assert!(places.len() < 20, "{}", places.len());
     }
 
     #[test]

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-//! Sockets of the servers: [`listener`] accepts, [`workers`] run the connections, [`session`] reads frames (into its `input`) and writes replies, [`replies`] collects
-//! what one read produced, [`service`] is what a server implements, [`calls`] asks clients and awaits their answers.
+//! Sockets of the servers: [`listener`] accepts, [`workers`] run the connections, [`session`] reads frames (into its `input`)
+//! and writes replies, [`replies`] collects what one read produced, [`service`] is what a server implements, [`calls`]
+//! asks clients and awaits their answers.
 //!
 //! Invariant: nothing here knows what a request means.
 
