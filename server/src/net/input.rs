@@ -166,10 +166,9 @@ mod tests {
             is_busy: true,
             ..Input::default()
         };
-        let mut parts = bytes.chunks(1_400);
         let mut places = std::collections::HashSet::new();
         let mut found = Vec::new();
-        while let Some(mut part) = parts.next() {
+        for mut part in bytes.chunks(1_400) {
             found.extend(read(&mut input, &mut part));
             input.settle();
             places.insert(input.bytes.as_ptr());
