@@ -106,28 +106,27 @@ mod tests {
     fn connections_go_where_the_fewest_are_and_stay_there() {
         let workers = Workers::start(2).unwrap();
         let mut tasks = JoinSet::new();
-        let (tell, mut told) = mpsc::unbounded_channel::<(usize, ThreadId)>();
-        let mut ends = Vec::new();
-        let mut add = |tasks: &mut JoinSet<()>, number: usize| {
+        let (tell, mut told) = mpsc::unbounded_channel::<ThreadId>();
+        let mut add = |tasks: &mut JoinSet<()>| {
             let (end, ended) = oneshot::channel::<()>();
             let tell = tell.clone();
             workers.spawn(tasks, async move {
-                tell.send((number, std::thread::current().id())).unwrap();
+                tell.send(std::thread::current().id()).unwrap();
                 ended.await.unwrap_or(());
             });
-            ends.push(Some(end));
-            told.blocking_recv().unwrap()
+            (told.blocking_recv().unwrap(), end)
         };
-        let threads = [0, 1, 2, 3].map(|number| add(&mut tasks, number).1);
-        assert_eq!((threads[0], threads[1]), (threads[2], threads[3]));
-        assert_ne!(threads[0], threads[1]);
-        drop((ends.swap_remove(1), ends.swap_remove(2)));
+        let [one, other, third, fourth] = [(); 4].map(|()| add(&mut tasks));
+        assert_eq!((one.0, other.0), (third.0, fourth.0));
+        assert_ne!(one.0, other.0);
+        let emptied = other.0;
+        drop((other, fourth));
         let mut left = 4;
         while left > 2 {
             left -= usize::from(tasks.try_join_next().is_some());
             std::thread::yield_now();
         }
-        drop(ends);
-        drop(workers);
+        let [fifth, sixth] = [(); 2].map(|()| add(&mut tasks));
+        assert_eq!((fifth.0, sixth.0), (emptied, emptied));
     }
 }
