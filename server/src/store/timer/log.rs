@@ -300,8 +300,7 @@ impl TimerLog {
         self.tail = None;
         let base = self.files.base_of(end);
         if base < end && self.files.last() == Some(base) {
-            let mut writer = self.files.open_tail(base)?;
-            writer.zero_from(end - base)?;
+            let writer = self.files.cut_tail(end)?;
             self.tail = Some(Tail { base, writer });
         }
         self.end = end;
