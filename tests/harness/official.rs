@@ -7,6 +7,7 @@ use std::net::{Ipv4Addr, SocketAddr};
 use std::process::Command;
 use std::time::Duration;
 
+use rustix::process::Signal;
 use tempfile::TempDir;
 
 use crate::cluster::{Cluster, Kind, SETTINGS};
@@ -15,6 +16,8 @@ use crate::{ports, programs, wire};
 
 /// How long both may take to get ready; five seconds on an idle machine.
 const READY: Duration = Duration::from_secs(90);
+/// How long a JVM may take to print what its threads do.
+const DUMP: Duration = Duration::from_secs(10);
 const SERVERS: &str = "servers-5.5.0";
 
 /// Starts them on free loopback ports with their data in a temporary directory; the broker is registered when this
@@ -130,9 +133,24 @@ const BROKER: Server = Server {
 };
 
 fn wait_until_ready((process, from): &mut (Process, usize)) -> anyhow::Result<()> {
-    process.wait_for_line(*from, READY, |line| {
+    let ready = process.wait_for_line(*from, READY, |line| {
         line.contains("boot success").then_some(())
-    })
+    });
+    ready.map_err(|error| error.context(stuck(process)))
+}
+
+/// What the threads of a JVM that does not get ready do, in case it still runs: it prints that when it is asked (SIGQUIT).
+fn stuck(process: &mut Process) -> String {
+    let before = process.stdout().len();
+    let asked = process.signal(Signal::QUIT);
+    // The summary of the heap is the last that it prints.
+    let dump = asked.and_then(|()| {
+        process.wait_for_line(before, DUMP, |line| line.contains("Heap").then_some(()))
+    });
+    match dump {
+        Ok(()) => process.stdout()[before..].to_owned(),
+        Err(error) => format!("no dump of the threads: {error}"),
+    }
 }
 
 /// Starts one of them; also returns where the output of this start begins in its file.

@@ -141,9 +141,17 @@ impl Process {
     /// # Errors
     /// When the signal can not be sent.
     pub fn ask_to_end(&mut self) -> anyhow::Result<()> {
+        self.signal(Signal::TERM)
+    }
+
+    /// Sends it that signal unless it has ended.
+    ///
+    /// # Errors
+    /// When the signal can not be sent.
+    pub fn signal(&mut self, signal: Signal) -> anyhow::Result<()> {
         if self.try_wait().is_none() {
             let pid = i32::try_from(self.child.id()).ok().and_then(Pid::from_raw);
-            kill_process(pid.context("process id")?, Signal::TERM)?;
+            kill_process(pid.context("process id")?, signal)?;
         }
         Ok(())
     }
