@@ -4,6 +4,8 @@
 //! Fields decoded from JSON point into the received header, which was checked to be text as a whole; what had to be
 //! unescaped, fields of binary headers, and fields that are set later live in a buffer of their own.
 
+use std::ops::Range;
+
 use bytestring::ByteString;
 use smallvec::SmallVec;
 
@@ -75,7 +77,7 @@ impl ExtFields {
 
     /// The value of `name`, looked for at position `hint` first, which then moves behind it: senders keep their order.
     pub(crate) fn next(&self, hint: &mut usize, name: &str) -> Option<&str> {
-        let is_named = |(key, _): &&(Span, Span)| self.text(*key) == name;
+        let is_named = |(key, _): &&(Span, Span)| self.bytes(*key) == name.as_bytes();
         let found = self.entries.get(*hint).filter(is_named);
         let (_, value) = match found {
             Some(entry) => entry,
@@ -123,14 +125,25 @@ impl ExtFields {
     }
 
     fn text(&self, span: Span) -> &str {
-        let from: &str = if span.start & OWNED == 0 {
+        let (buffer, range) = self.place(span);
+        buffer.get(range).unwrap_or_default()
+    }
+
+    /// As [`ExtFields::text`] for comparisons, which need not know that the ends are those of characters.
+    fn bytes(&self, span: Span) -> &[u8] {
+        let (buffer, range) = self.place(span);
+        buffer.as_bytes().get(range).unwrap_or_default()
+    }
+
+    /// The buffer that a piece of text is in, and where.
+    fn place(&self, span: Span) -> (&str, Range<usize>) {
+        let buffer: &str = if span.start & OWNED == 0 {
             &self.wire
         } else {
             &self.owned
         };
         let start = span.start & !OWNED;
-        from.get(start as usize..span.end as usize)
-            .unwrap_or_default()
+        (buffer, start as usize..span.end as usize)
     }
 }
 

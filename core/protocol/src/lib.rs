@@ -18,6 +18,7 @@ pub mod code;
 mod codec;
 pub mod command;
 pub mod ext;
+mod find;
 pub mod frame;
 pub mod header;
 pub mod language;

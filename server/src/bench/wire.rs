@@ -131,15 +131,13 @@ impl SendTemplate {
             if let Some(body) = frame.get_mut(*body..*body + self.body) {
                 payload::write(body, number);
             }
-            let mut rest = number;
-            for digit in frame
-                .get_mut(*key..*key + KEY_DIGITS)
-                .unwrap_or_default()
-                .iter_mut()
-                .rev()
-            {
-                *digit = HEX.get((rest & 15) as usize).copied().unwrap_or(b'0');
-                rest >>= 4;
+            let digits = number.to_be_bytes().map(|byte| {
+                let digit = |value: u8| HEX.get(usize::from(value)).copied().unwrap_or(b'0');
+                [digit(byte >> 4), digit(byte & 15)]
+            });
+            let key = frame.get_mut(*key..*key + KEY_DIGITS).unwrap_or_default();
+            if let Some(place) = key.last_chunk_mut::<16>() {
+                place.copy_from_slice(digits.as_flattened());
             }
         }
     }

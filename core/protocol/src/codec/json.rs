@@ -6,10 +6,10 @@
 
 use bytes::{Bytes, BytesMut};
 use bytestring::ByteString;
-use memchr::memchr2;
 
 use super::{DecodeError, Decoded, Fixed};
 use crate::ext::{ExtFields, Text};
+use crate::find;
 use crate::header::{FieldSink, Header};
 use crate::language::LanguageCode;
 
@@ -62,14 +62,6 @@ enum Key {
 enum Token {
     Plain { start: usize, end: usize },
     Unescaped,
-}
-
-/// Where a string ends or has an escape. Most are a letter or a small number, found before a wide search has begun.
-fn stop(rest: &[u8]) -> Option<usize> {
-    const SHORT: usize = 8;
-    let is_stop = |byte: &u8| matches!(byte, b'"' | b'\\');
-    let short = rest.iter().take(SHORT).position(is_stop);
-    short.or_else(|| Some(SHORT + memchr2(b'"', b'\\', rest.get(SHORT..)?)?))
 }
 
 struct Reader<'a> {
@@ -197,7 +189,8 @@ impl Reader<'_> {
         self.expect(b'"')?;
         let start = self.at;
         let rest = self.bytes.get(start..).unwrap_or_default();
-        let stop = stop(rest).ok_or(DecodeError::Truncated(self.bytes.len()))?;
+        let stop =
+            find::either(rest, b'"', b'\\').ok_or(DecodeError::Truncated(self.bytes.len()))?;
         self.at = start + stop + 1;
         if rest.get(stop) == Some(&b'"') {
             return Ok(Token::Plain {
@@ -217,7 +210,7 @@ impl Reader<'_> {
         loop {
             let rest = self.bytes.get(self.at..).unwrap_or_default();
             let stop =
-                memchr2(b'"', b'\\', rest).ok_or(DecodeError::Truncated(self.bytes.len()))?;
+                find::either(rest, b'"', b'\\').ok_or(DecodeError::Truncated(self.bytes.len()))?;
             let end = self.at + stop;
             // Quotes and backslashes are never a part of another character.
             out.push_str(self.text.get(copied..end).unwrap_or_default());

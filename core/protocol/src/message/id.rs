@@ -70,18 +70,33 @@ pub fn parse_unique_id(id: &str) -> Option<UniqueId> {
 /// The offset id of the record at `physical_offset` in the commit log of `store_host`.
 pub fn offset_id(store_host: SocketAddr, physical_offset: i64) -> String {
     let mut id = String::with_capacity(56);
-    push_offset_id(&mut id, store_host, physical_offset);
+    push_offset_ids(&mut id, store_host, [physical_offset]);
     id
 }
 
-/// Appends an offset id to `text`; the answer to a batch joins several with commas.
-pub fn push_offset_id(text: &mut String, store_host: SocketAddr, physical_offset: i64) {
-    let offset = physical_offset.to_be_bytes();
+/// Appends the offset ids of records of one host, with commas between them, as the answer to a batch has them.
+pub fn push_offset_ids(
+    text: &mut String,
+    store_host: SocketAddr,
+    physical_offsets: impl IntoIterator<Item = i64>,
+) {
+    let mut host = [[0; 2]; 20];
     let port = u32::from(store_host.port()).to_be_bytes();
-    match store_host.ip() {
-        IpAddr::V4(host) => push_hex(text, &[&host.octets(), &port, &offset]),
-        IpAddr::V6(host) => push_hex(text, &[&host.octets(), &port, &offset]),
+    let len = match store_host.ip() {
+        IpAddr::V4(ip) => digits(&[&ip.octets(), &port], &mut host),
+        IpAddr::V6(ip) => digits(&[&ip.octets(), &port], &mut host),
+    };
+    let host = host.as_flattened().get(..len).unwrap_or_default();
+    // Digits are text: that is looked at once for all of them.
+    let mut bytes = std::mem::take(text).into_bytes();
+    for (number, offset) in physical_offsets.into_iter().enumerate() {
+        if number > 0 {
+            bytes.push(b',');
+        }
+        bytes.extend_from_slice(host);
+        bytes.extend_from_slice(offset.to_be_bytes().map(pair).as_flattened());
     }
+    *text = String::from_utf8(bytes).unwrap_or_default();
 }
 
 /// Store host and physical offset of an offset id; lower-case digits are accepted. `None` if it is malformed.
@@ -138,17 +153,26 @@ const PAIRS: [[u8; 2]; 256] = {
     pairs
 };
 
+fn pair(byte: u8) -> [u8; 2] {
+    PAIRS[usize::from(byte)]
+}
+
+/// Writes the digits of bytes in parts, of as many as there is room for; returns how many digits.
+fn digits(parts: &[&[u8]], out: &mut [[u8; 2]]) -> usize {
+    let bytes = parts.iter().copied().flatten();
+    let mut len = 0;
+    for (byte, place) in bytes.zip(out) {
+        *place = pair(*byte);
+        len += 2;
+    }
+    len
+}
+
 /// Appends the digits of up to 28 bytes, as many as the longest id has.
 fn push_hex(text: &mut String, parts: &[&[u8]]) {
-    let mut digits = [[0; 2]; 28];
-    let mut free = digits.iter_mut();
-    for part in parts {
-        for (byte, pair) in part.iter().zip(free.by_ref()) {
-            *pair = PAIRS[usize::from(*byte)];
-        }
-    }
-    let len = 2 * (28 - free.len());
-    let digits = digits.as_flattened().get(..len);
+    let mut pairs = [[0; 2]; 28];
+    let len = digits(parts, &mut pairs);
+    let digits = pairs.as_flattened().get(..len);
     text.push_str(std::str::from_utf8(digits.unwrap_or_default()).unwrap_or_default());
 }
 
@@ -162,6 +186,12 @@ mod tests {
     fn offset_ids_match_the_reference() {
         let host: SocketAddr = "10.0.0.1:10911".parse().unwrap();
         assert_eq!(offset_id(host, 4096), "0A00000100002A9F0000000000001000");
+        let mut several = String::from("ids: ");
+        push_offset_ids(&mut several, host, [4096, 1]);
+        assert_eq!(
+            several,
+            "ids: 0A00000100002A9F0000000000001000,0A00000100002A9F0000000000000001"
+        );
         assert_eq!(
             parse_offset_id("0a00000100002a9f0000000000001000"),
             Some((host, 4096))

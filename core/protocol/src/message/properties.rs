@@ -150,7 +150,8 @@ impl<'a> Iterator for Scan<'a> {
                 None => (self.rest, ""),
             };
             self.rest = rest.get(1..).unwrap_or("");
-            if let Some(at) = memchr::memchr(1, item.as_bytes())
+            // Names are too short for a wide search.
+            if let Some(at) = item.bytes().position(|byte| byte == 1)
                 && let Some((name, value)) = item.split_at_checked(at)
                 && let Some(value) = value.get(1..)
                 && !name.is_empty()

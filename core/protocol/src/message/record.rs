@@ -324,7 +324,8 @@ pub fn encode_into(fields: &RecordFields<'_>, out: &mut Vec<u8>) -> Result<usize
         0
     };
 
-    let mut head = [0; 48];
+    // Longest with two IPv6 hosts.
+    let mut head = [0; 72 + 2 * 20];
     head[0..4].copy_from_slice(&total.to_be_bytes());
     head[4..8].copy_from_slice(&if is_v2 { MAGIC_V2 } else { MAGIC_V1 }.to_be_bytes());
     head[8..12].copy_from_slice(&body_crc(fields.body).to_be_bytes());
@@ -332,17 +333,14 @@ pub fn encode_into(fields: &RecordFields<'_>, out: &mut Vec<u8>) -> Result<usize
     head[16..20].copy_from_slice(&fields.flag.to_be_bytes());
     head[36..40].copy_from_slice(&sys_flag.to_be_bytes());
     head[40..48].copy_from_slice(&fields.born_timestamp.to_be_bytes());
+    let stored = 48 + write_host(&mut head[48..], fields.born_host);
+    let tail = stored + 8 + write_host(&mut head[stored + 8..], fields.store_host);
+    head[tail..tail + 4].copy_from_slice(&fields.reconsume_times.to_be_bytes());
+    head[tail + 4..tail + 12].copy_from_slice(&fields.prepared_transaction_offset.to_be_bytes());
+    head[tail + 12..tail + 16].copy_from_slice(&body_len.to_be_bytes());
 
     out.reserve(size);
-    out.extend_from_slice(&head);
-    push_host(out, fields.born_host);
-    out.extend_from_slice(&[0; 8]);
-    push_host(out, fields.store_host);
-    let mut tail = [0; 16];
-    tail[0..4].copy_from_slice(&fields.reconsume_times.to_be_bytes());
-    tail[4..12].copy_from_slice(&fields.prepared_transaction_offset.to_be_bytes());
-    tail[12..16].copy_from_slice(&body_len.to_be_bytes());
-    out.extend_from_slice(&tail);
+    out.extend_from_slice(&head[..tail + 16]);
     out.extend_from_slice(fields.body);
     let [high, low] = topic_len.to_be_bytes();
     if is_v2 {
@@ -468,12 +466,21 @@ fn host_len(host: SocketAddr) -> usize {
     if host.is_ipv6() { 20 } else { 8 }
 }
 
-fn push_host(out: &mut Vec<u8>, host: SocketAddr) {
+/// Writes a host to the start of `out`, which has room for it; returns its length.
+fn write_host(out: &mut [u8], host: SocketAddr) -> usize {
+    let port = u32::from(host.port()).to_be_bytes();
     match host.ip() {
-        IpAddr::V4(ip) => out.extend_from_slice(&ip.octets()),
-        IpAddr::V6(ip) => out.extend_from_slice(&ip.octets()),
+        IpAddr::V4(ip) => {
+            out[..4].copy_from_slice(&ip.octets());
+            out[4..8].copy_from_slice(&port);
+            8
+        }
+        IpAddr::V6(ip) => {
+            out[..16].copy_from_slice(&ip.octets());
+            out[16..20].copy_from_slice(&port);
+            20
+        }
     }
-    out.extend_from_slice(&u32::from(host.port()).to_be_bytes());
 }
 
 /// Hands the bytes of the properties text to `push`, adding separators that are missing between pieces.

@@ -673,17 +673,15 @@ fn stored(
     results: &[Result<Appended, AppendError>],
     msg_id: &mut String,
 ) -> Result<i64, AppendError> {
-    msg_id.clear();
     let mut first = None;
     for result in results {
         let appended = (*result)?;
-        if first.is_none() {
-            first = Some(appended.queue_offset);
-        } else {
-            msg_id.push(',');
-        }
-        id::push_offset_id(msg_id, broker.store_host, appended.physical_offset);
+        first.get_or_insert(appended.queue_offset);
     }
+    let offsets = results.iter().flatten();
+    let offsets = offsets.map(|appended| appended.physical_offset);
+    msg_id.clear();
+    id::push_offset_ids(msg_id, broker.store_host, offsets);
     first.ok_or(AppendError::Closed)
 }
 

@@ -248,19 +248,24 @@ impl<'b> Round<'b> {
     fn feed(&mut self, mut offset: u64) {
         let Some(feed) = &self.log.feed else { return };
         let timestamp = self.tail.last_timestamp;
-        let placed = self.placed_entries().iter().map(|entry| {
-            let hashes = self.hashes.get(entry.hashes.clone()).unwrap_or_default();
+        let entries = self.placed_entries();
+        let placed = entries.iter().map(|entry| {
             let size = entry.size.cast_unsigned();
             let record = Fed {
                 offset,
                 size,
-                keys: u32::try_from(hashes.len()).unwrap_or(0),
+                keys: u32::try_from(entry.hashes.len()).unwrap_or(0),
                 timestamp,
             };
             offset += u64::from(size);
-            (record, hashes)
+            record
         });
-        self.is_feed_long = feed.add(placed);
+        let hashes = match entries {
+            [] => 0..0,
+            [first, ..] => first.hashes.start..entries.last().unwrap_or(first).hashes.end,
+        };
+        let hashes = self.hashes.get(hashes).unwrap_or_default();
+        self.is_feed_long = feed.add(placed, hashes);
     }
 
     /// Writes the units of the placed records in the order of the log, so that a kill leaves none behind a missing one,

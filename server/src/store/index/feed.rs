@@ -66,22 +66,20 @@ impl Feed {
         }
     }
 
-    /// Adds the records of an append, each with its key hashes; under the append lock. Returns whether the index has much
-    /// to take.
-    pub(crate) fn add<'a>(&self, appended: impl Iterator<Item = (Fed, &'a [i32])>) -> bool {
+    /// Adds the records of an append and their key hashes, one record's behind the other's; under the append lock. Returns
+    /// whether the index has much to take.
+    pub(crate) fn add(&self, appended: impl Iterator<Item = Fed>, hashes: &[i32]) -> bool {
         let feed = &mut *self.records.lock();
         let mut appended = appended.peekable();
         if feed.records.len() >= MOST_RECORDS
-            && let Some((first, _)) = appended.peek()
+            && let Some(first) = appended.peek()
         {
             feed.records.clear();
             feed.hashes.clear();
             feed.start = first.offset;
         }
-        for (record, hashes) in appended {
-            feed.records.push_back(record);
-            feed.hashes.extend(hashes);
-        }
+        feed.records.extend(appended);
+        feed.hashes.extend(hashes);
         feed.records.len() >= MANY_RECORDS
     }
 
@@ -110,9 +108,9 @@ impl Feed {
         };
         let known_keys = keys(&mut feed.records.drain(..known));
         feed.hashes.drain(..known_keys);
-        taken.records.extend(feed.records.drain(..wanted));
+        move_front(&mut feed.records, wanted, &mut taken.records);
         let wanted_keys = keys(&mut taken.records.iter().copied());
-        taken.hashes.extend(feed.hashes.drain(..wanted_keys));
+        move_front(&mut feed.hashes, wanted_keys, &mut taken.hashes);
         feed.start = taken.records.last().map_or(from, Fed::end);
         // The memory of a burst goes, but appends under load must not ask for it again and again.
         if feed.records.is_empty() {
@@ -123,6 +121,15 @@ impl Feed {
         }
         Ok(())
     }
+}
+
+/// Moves the first `count` items, which are copied in at most two pieces.
+fn move_front<T: Copy>(from: &mut VecDeque<T>, count: usize, to: &mut Vec<T>) {
+    let (front, back) = from.as_slices();
+    let (near, far) = (count.min(front.len()), count.saturating_sub(front.len()));
+    to.extend_from_slice(front.get(..near).unwrap_or_default());
+    to.extend_from_slice(back.get(..far).unwrap_or_default());
+    from.drain(..count);
 }
 
 #[cfg(test)]
@@ -139,11 +146,10 @@ mod tests {
     }
 
     fn add(feed: &Feed, numbers: std::ops::Range<u64>) -> bool {
-        let hashes = [7, 8];
-        feed.add(numbers.map(|number| {
-            let record = record(number);
-            (record, hashes.get(..record.keys as usize).unwrap())
-        }))
+        let hashes = numbers
+            .clone()
+            .flat_map(|number| [7, 8].into_iter().take(record(number).keys as usize));
+        feed.add(numbers.map(record), &hashes.collect::<Vec<_>>())
     }
 
     #[test]
