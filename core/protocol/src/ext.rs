@@ -19,6 +19,14 @@ struct Span {
 
 const OWNED: u32 = 1 << 31;
 
+/// How far fields were read in their order.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Place {
+    next: usize,
+    /// Whether a field before was not read.
+    has_gap: bool,
+}
+
 /// Header fields by name. Names are unique: setting one again replaces its value; of duplicates on the wire the last
 /// one wins.
 #[derive(Clone, Default)]
@@ -75,19 +83,23 @@ impl ExtFields {
             .map(|(key, value)| (self.text(*key), self.text(*value)))
     }
 
-    /// The value of `name`, looked for at position `hint` first, which then moves behind it: senders keep their order.
-    pub(crate) fn next(&self, hint: &mut usize, name: &str) -> Option<&str> {
-        let is_named = |(key, _): &&(Span, Span)| self.bytes(*key) == name.as_bytes();
-        let found = self.entries.get(*hint).filter(is_named);
-        let (_, value) = match found {
-            Some(entry) => entry,
+    /// The value of `name`, looked for behind the last one found first: senders keep their order.
+    pub(crate) fn next(&self, place: &mut Place, name: &str) -> Option<&str> {
+        let is_named = |(key, _): &(Span, Span)| is_same(self.bytes(*key), name.as_bytes());
+        let first = self.entries.get(place.next).filter(|entry| is_named(entry));
+        let value = match first {
+            Some((_, value)) => value,
             None => {
-                let at = self.entries.iter().rposition(|entry| is_named(&entry))?;
-                *hint = at;
-                self.entries.get(at)?
+                // What comes before are other fields, unless one was left out.
+                let from = if place.has_gap { 0 } else { place.next };
+                let rest = self.entries.get(from..).unwrap_or_default();
+                let at = from + rest.iter().rposition(is_named)?;
+                place.next = at;
+                place.has_gap = true;
+                &self.entries.get(at)?.1
             }
         };
-        *hint += 1;
+        place.next += 1;
         Some(self.text(*value))
     }
 
@@ -125,18 +137,18 @@ impl ExtFields {
     }
 
     fn text(&self, span: Span) -> &str {
-        let (buffer, range) = self.place(span);
+        let (buffer, range) = self.locate(span);
         buffer.get(range).unwrap_or_default()
     }
 
     /// As [`ExtFields::text`] for comparisons, which need not know that the ends are those of characters.
     fn bytes(&self, span: Span) -> &[u8] {
-        let (buffer, range) = self.place(span);
+        let (buffer, range) = self.locate(span);
         buffer.as_bytes().get(range).unwrap_or_default()
     }
 
     /// The buffer that a piece of text is in, and where.
-    fn place(&self, span: Span) -> (&str, Range<usize>) {
+    fn locate(&self, span: Span) -> (&str, Range<usize>) {
         let buffer: &str = if span.start & OWNED == 0 {
             &self.wire
         } else {
@@ -145,6 +157,11 @@ impl ExtFields {
         let start = span.start & !OWNED;
         (buffer, start as usize..span.end as usize)
     }
+}
+
+/// Names are too short for a call that compares many bytes at once.
+fn is_same(one: &[u8], other: &[u8]) -> bool {
+    one.len() == other.len() && one.iter().zip(other).all(|(one, other)| one == other)
 }
 
 /// Where the codec found a piece of text.

@@ -9,26 +9,39 @@ const HIGH_BITS: u64 = u64::from_ne_bytes([0x80; WORD]);
 const NEAR: usize = 4 * WORD;
 
 /// Where the first of two byte values is in `text`.
-pub(crate) fn either(text: &[u8], one: u8, other: u8) -> Option<usize> {
+#[inline]
+pub(crate) fn either<const ONE: u8, const OTHER: u8>(text: &[u8]) -> Option<usize> {
+    match text.first_chunk().and_then(in_word::<ONE, OTHER>) {
+        Some(at) => Some(at),
+        None => behind_a_word::<ONE, OTHER>(text),
+    }
+}
+
+#[inline(never)]
+fn behind_a_word<const ONE: u8, const OTHER: u8>(text: &[u8]) -> Option<usize> {
     let (near, far) = text.split_at_checked(NEAR).unwrap_or((text, &[]));
-    let (words, rest) = near.as_chunks::<WORD>();
-    let patterns = [one, other].map(|value| LOW_BITS * u64::from(value));
+    let (words, rest) = near.as_chunks();
     for (number, word) in words.iter().enumerate() {
-        let word = u64::from_le_bytes(*word);
-        let marks = zeros(word ^ patterns[0]) | zeros(word ^ patterns[1]);
-        if marks != 0 {
-            return Some(number * WORD + marks.trailing_zeros() as usize / WORD);
+        if let Some(at) = in_word::<ONE, OTHER>(word) {
+            return Some(number * WORD + at);
         }
     }
-    let is_wanted = |byte: &u8| *byte == one || *byte == other;
+    let is_wanted = |byte: &u8| *byte == ONE || *byte == OTHER;
     if let Some(at) = rest.iter().position(is_wanted) {
         return Some(words.len() * WORD + at);
     }
-    Some(NEAR + memchr::memchr2(one, other, far)?)
+    Some(NEAR + memchr::memchr2(ONE, OTHER, far)?)
+}
+
+#[inline]
+fn in_word<const ONE: u8, const OTHER: u8>(word: &[u8; WORD]) -> Option<usize> {
+    let word = u64::from_le_bytes(*word);
+    let marks = zeros(word ^ (LOW_BITS * ONE as u64)) | zeros(word ^ (LOW_BITS * OTHER as u64));
+    (marks != 0).then_some(marks.trailing_zeros() as usize / WORD)
 }
 
 /// Has the high bit of the lowest byte that is 0, and none below it.
-fn zeros(word: u64) -> u64 {
+const fn zeros(word: u64) -> u64 {
     word.wrapping_sub(LOW_BITS) & !word & HIGH_BITS
 }
 
@@ -42,17 +55,17 @@ mod tests {
         #[test]
         fn finds_what_a_search_byte_by_byte_finds(
             text in proptest::collection::vec(prop_oneof![0_u8..4, 0x7F_u8..0x84, any::<u8>()], 0..90),
-            one in 0_u8..4,
-            other in prop_oneof![Just(2_u8), Just(0x80), Just(0xFF)],
         ) {
-            let expected = text.iter().position(|byte| *byte == one || *byte == other);
-            prop_assert_eq!(either(&text, one, other), expected);
+            let expected = |one: u8, other: u8| text.iter().position(|byte| *byte == one || *byte == other);
+            prop_assert_eq!(either::<1, 2>(&text), expected(1, 2));
+            prop_assert_eq!(either::<0, 0x80>(&text), expected(0, 0x80));
+            prop_assert_eq!(either::<3, 0xFF>(&text), expected(3, 0xFF));
         }
 
         #[test]
         fn finds_what_is_far(before in 0_usize..100, after in 0_usize..20) {
             let text = [vec![b'x'; before], vec![b'"'; after]].concat();
-            prop_assert_eq!(either(&text, b'"', b'\\'), (after > 0).then_some(before));
+            prop_assert_eq!(either::<b'"', b'\\'>(&text), (after > 0).then_some(before));
         }
     }
 }

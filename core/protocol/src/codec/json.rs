@@ -14,6 +14,8 @@ use crate::header::{FieldSink, Header};
 use crate::language::LanguageCode;
 
 const MAX_DEPTH: usize = 32;
+/// Room for text with escapes, which the properties of a message are; longer text makes it grow.
+const USUAL_TEXT: usize = 1024;
 
 pub(crate) fn decode(header: Bytes) -> Result<Decoded, DecodeError> {
     let wire = ByteString::try_from(header).map_err(|_| DecodeError::Utf8)?;
@@ -73,7 +75,17 @@ struct Reader<'a> {
 }
 
 impl Reader<'_> {
+    #[inline]
     fn peek(&mut self) -> Result<u8, DecodeError> {
+        match self.bytes.get(self.at) {
+            Some(byte) if *byte > b' ' => Ok(*byte),
+            _ => self.peek_behind_space(),
+        }
+    }
+
+    /// No peer writes space between tokens, but it is allowed.
+    #[cold]
+    fn peek_behind_space(&mut self) -> Result<u8, DecodeError> {
         while let Some(&byte) = self.bytes.get(self.at) {
             if !matches!(byte, b' ' | b'\t' | b'\r' | b'\n') {
                 return Ok(byte);
@@ -83,6 +95,7 @@ impl Reader<'_> {
         Err(DecodeError::Truncated(self.at))
     }
 
+    #[inline]
     fn expect(&mut self, byte: u8) -> Result<(), DecodeError> {
         if self.peek()? != byte {
             return Err(DecodeError::Syntax(self.at));
@@ -102,7 +115,7 @@ impl Reader<'_> {
         }
         loop {
             let token = self.string()?;
-            let key = match self.token(&token).as_bytes() {
+            let key = match self.token_bytes(&token) {
                 b"code" => Key::Code,
                 b"flag" => Key::Flag,
                 b"opaque" => Key::Opaque,
@@ -121,6 +134,7 @@ impl Reader<'_> {
     }
 
     /// After a member: `true` behind a comma, `false` behind `close`.
+    #[inline]
     fn more(&mut self, close: u8) -> Result<bool, DecodeError> {
         let byte = self.peek()?;
         self.at += 1;
@@ -150,11 +164,11 @@ impl Reader<'_> {
             self.expect(b':')?;
             match self.peek()? {
                 b'"' => {
-                    let value = self.string()?;
-                    match value {
-                        Token::Plain { start, end } => ext.push(key, wire(start, end)?),
-                        Token::Unescaped => ext.push(key, Text::Owned(&self.scratch)),
-                    }
+                    let value = match self.string()? {
+                        Token::Plain { start, end } => wire(start, end)?,
+                        Token::Unescaped => Text::Owned(&self.scratch),
+                    };
+                    ext.push(key, value);
                 }
                 b'n' => self.skip(0)?,
                 _ => {
@@ -185,32 +199,40 @@ impl Reader<'_> {
         }
     }
 
+    fn token_bytes(&self, token: &Token) -> &[u8] {
+        match token {
+            Token::Plain { start, end } => self.bytes.get(*start..*end).unwrap_or_default(),
+            Token::Unescaped => self.scratch.as_bytes(),
+        }
+    }
+
+    #[inline]
     fn string(&mut self) -> Result<Token, DecodeError> {
         self.expect(b'"')?;
         let start = self.at;
         let rest = self.bytes.get(start..).unwrap_or_default();
         let stop =
-            find::either(rest, b'"', b'\\').ok_or(DecodeError::Truncated(self.bytes.len()))?;
-        self.at = start + stop + 1;
-        if rest.get(stop) == Some(&b'"') {
-            return Ok(Token::Plain {
-                start,
-                end: start + stop,
-            });
+            find::either::<b'"', b'\\'>(rest).ok_or(DecodeError::Truncated(self.bytes.len()))?;
+        let end = start + stop;
+        if self.bytes.get(end) == Some(&b'"') {
+            self.at = end + 1;
+            return Ok(Token::Plain { start, end });
         }
-        self.at -= 1;
+        self.at = end;
         self.unescape(start)?;
         Ok(Token::Unescaped)
     }
 
+    #[inline(never)]
     fn unescape(&mut self, start: usize) -> Result<(), DecodeError> {
         let mut out = std::mem::take(&mut self.scratch);
         out.clear();
+        out.reserve((self.bytes.len() - start).min(USUAL_TEXT));
         let mut copied = start;
         loop {
             let rest = self.bytes.get(self.at..).unwrap_or_default();
-            let stop =
-                find::either(rest, b'"', b'\\').ok_or(DecodeError::Truncated(self.bytes.len()))?;
+            let stop = find::either::<b'"', b'\\'>(rest)
+                .ok_or(DecodeError::Truncated(self.bytes.len()))?;
             let end = self.at + stop;
             // Quotes and backslashes are never a part of another character.
             out.push_str(self.text.get(copied..end).unwrap_or_default());
@@ -289,15 +311,20 @@ impl Reader<'_> {
             return Ok(0);
         }
         let start = self.at;
-        while self
-            .bytes
-            .get(self.at)
-            .is_some_and(|b| b.is_ascii_digit() || *b == b'-')
-        {
+        let is_negative = self.bytes.get(start) == Some(&b'-');
+        self.at += usize::from(is_negative);
+        let digits = self.at;
+        let mut value = 0_i64;
+        while let Some(digit @ b'0'..=b'9') = self.bytes.get(self.at) {
+            value = value * 10 + i64::from(digit - b'0');
+            if value > 1 << 31 {
+                return Err(DecodeError::Number(start));
+            }
             self.at += 1;
         }
-        let digits = self.text.get(start..self.at).unwrap_or_default();
-        let value = digits.parse().map_err(|_| DecodeError::Number(start))?;
+        let value = i32::try_from(if is_negative { -value } else { value });
+        let value = value.ok().filter(|_| self.at > digits);
+        let value = value.ok_or(DecodeError::Number(start))?;
         if quoted {
             self.expect(b'"')?;
         }
@@ -387,8 +414,9 @@ pub(crate) fn encode<'h>(out: &mut BytesMut, fixed: &Fixed<'_>, header: &impl He
     out.extend_from_slice(b"\",\"opaque\":");
     int(out, i64::from(fixed.opaque));
     if let Some(remark) = fixed.remark {
-        out.extend_from_slice(b",\"remark\":");
-        quoted(out, remark);
+        out.extend_from_slice(b",\"remark\":\"");
+        text(out, remark);
+        out.extend_from_slice(b"\"");
     }
     out.extend_from_slice(b",\"serializeTypeCurrentRPC\":\"JSON\",\"version\":");
     int(out, i64::from(fixed.version));
@@ -401,24 +429,26 @@ struct Fields<'a> {
 }
 
 impl Fields<'_> {
+    /// The name of a field and what is between it and the text of its value.
     fn name(&mut self, name: &str) {
-        if !std::mem::take(&mut self.first) {
-            self.out.extend_from_slice(b",");
-        }
-        quoted(self.out, name);
-        self.out.extend_from_slice(b":");
+        let is_first = std::mem::take(&mut self.first);
+        self.out
+            .extend_from_slice(if is_first { b"\"" } else { b",\"" });
+        text(self.out, name);
+        self.out.extend_from_slice(b"\":\"");
     }
 }
 
 impl FieldSink for Fields<'_> {
     fn text(&mut self, name: &str, value: &str) {
+        self.out.reserve(name.len() + value.len() + 6);
         self.name(name);
-        quoted(self.out, value);
+        text(self.out, value);
+        self.out.extend_from_slice(b"\"");
     }
 
     fn int(&mut self, name: &str, value: i64) {
         self.name(name);
-        self.out.extend_from_slice(b"\"");
         int(self.out, value);
         self.out.extend_from_slice(b"\"");
     }
@@ -428,10 +458,9 @@ fn int(out: &mut BytesMut, value: i64) {
     out.extend_from_slice(itoa::Buffer::new().format(value).as_bytes());
 }
 
-fn quoted(out: &mut BytesMut, text: &str) {
+/// What is between the quotes.
+fn text(out: &mut BytesMut, text: &str) {
     let bytes = text.as_bytes();
-    out.reserve(bytes.len() + 2);
-    out.extend_from_slice(b"\"");
     // Without a branch for each byte, so that many are looked at together; nearly all text needs no escapes.
     let is_special = |byte: u8| byte < 0x20 || byte == b'"' || byte == b'\\';
     if bytes
@@ -442,7 +471,6 @@ fn quoted(out: &mut BytesMut, text: &str) {
     } else {
         out.extend_from_slice(bytes);
     }
-    out.extend_from_slice(b"\"");
 }
 
 fn escaped(out: &mut BytesMut, bytes: &[u8]) {

@@ -7,7 +7,7 @@
 
 use thiserror::Error;
 
-use crate::ext::ExtFields;
+use crate::ext::{ExtFields, Place};
 
 pub mod admin;
 pub mod client_query;
@@ -126,7 +126,7 @@ macro_rules! int_field {
 
             fn read(name: &'static str, value: Option<&'a str>) -> Result<Self, HeaderError> {
                 let text = value.ok_or(HeaderError::Missing(name))?;
-                text.trim()
+                text.trim_ascii()
                     .parse()
                     .map_err(|_| invalid(name, text, $expected))
             }
@@ -182,10 +182,10 @@ fn invalid(name: &'static str, value: &str, expected: &'static str) -> HeaderErr
 /// Reads one field; used by the `header!` macro.
 fn read_field<'a, T: Field<'a>>(
     ext: &'a ExtFields,
-    hint: &mut usize,
+    place: &mut Place,
     name: &'static str,
 ) -> Result<T, HeaderError> {
-    T::read(name, ext.next(hint, name))
+    T::read(name, ext.next(place, name))
 }
 
 macro_rules! header {
@@ -210,8 +210,8 @@ macro_rules! header {
             }
 
             fn read(ext: &'a $crate::ext::ExtFields) -> Result<Self, $crate::header::HeaderError> {
-                let mut hint = 0;
-                Ok(Self { $($field: $crate::header::read_field(ext, &mut hint, $wire)?,)* })
+                let mut place = Default::default();
+                Ok(Self { $($field: $crate::header::read_field(ext, &mut place, $wire)?,)* })
             }
         }
     };
@@ -236,8 +236,8 @@ macro_rules! header {
             }
 
             fn read(ext: &'a $crate::ext::ExtFields) -> Result<Self, $crate::header::HeaderError> {
-                let mut hint = 0;
-                Ok(Self { $($field: $crate::header::read_field(ext, &mut hint, $wire)?,)* })
+                let mut place = Default::default();
+                Ok(Self { $($field: $crate::header::read_field(ext, &mut place, $wire)?,)* })
             }
         }
     };
