@@ -10,7 +10,7 @@ use crate::code::{RequestCode, ResponseCode};
 use crate::codec::{self, Decoded, Fixed, binary, json};
 use crate::ext::ExtFields;
 use crate::frame::{self, Frame, SerializeType};
-use crate::header::{FieldSink, Header, HeaderError, NoHeader};
+use crate::header::{FieldName, FieldSink, Header, HeaderError, NoHeader};
 use crate::language::LanguageCode;
 use crate::version;
 
@@ -263,12 +263,12 @@ fn write_head<'h>(
 }
 
 impl FieldSink for ExtFields {
-    fn text(&mut self, name: &str, value: &str) {
-        self.set(name, value);
+    fn text(&mut self, name: FieldName<'_>, value: &str) {
+        self.set(name.text, value);
     }
 
-    fn int(&mut self, name: &str, value: i64) {
-        self.set(name, itoa::Buffer::new().format(value));
+    fn int(&mut self, name: FieldName<'_>, value: i64) {
+        self.set(name.text, itoa::Buffer::new().format(value));
     }
 }
 

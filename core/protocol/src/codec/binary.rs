@@ -12,7 +12,7 @@ use bytes::{BufMut, Bytes, BytesMut};
 
 use super::{DecodeError, Decoded, Fixed};
 use crate::ext::{ExtFields, Text};
-use crate::header::{FieldSink, Header};
+use crate::header::{FieldName, FieldSink, Header};
 use crate::language::LanguageCode;
 
 pub(crate) fn decode(header: Bytes) -> Result<Decoded, DecodeError> {
@@ -138,17 +138,18 @@ struct Fields<'a> {
 }
 
 impl FieldSink for Fields<'_> {
-    fn text(&mut self, name: &str, value: &str) {
-        let (Ok(key), Ok(length)) = (i16::try_from(name.len()), i32::try_from(value.len())) else {
+    fn text(&mut self, name: FieldName<'_>, value: &str) {
+        let (Ok(key), Ok(length)) = (i16::try_from(name.text.len()), i32::try_from(value.len()))
+        else {
             return;
         };
         self.out.put_i16(key);
-        self.out.put_slice(name.as_bytes());
+        self.out.put_slice(name.text.as_bytes());
         self.out.put_i32(length);
         self.out.put_slice(value.as_bytes());
     }
 
-    fn int(&mut self, name: &str, value: i64) {
+    fn int(&mut self, name: FieldName<'_>, value: i64) {
         self.text(name, itoa::Buffer::new().format(value));
     }
 }

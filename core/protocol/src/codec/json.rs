@@ -10,7 +10,7 @@ use bytestring::ByteString;
 use super::{DecodeError, Decoded, Fixed};
 use crate::ext::{ExtFields, Text};
 use crate::find;
-use crate::header::{FieldSink, Header};
+use crate::header::{FieldName, FieldSink, Header};
 use crate::language::LanguageCode;
 
 const MAX_DEPTH: usize = 32;
@@ -430,24 +430,28 @@ struct Fields<'a> {
 
 impl Fields<'_> {
     /// The name of a field and what is between it and the text of its value.
-    fn name(&mut self, name: &str) {
+    fn name(&mut self, name: FieldName<'_>) {
         let is_first = std::mem::take(&mut self.first);
+        if let Some(known) = name.json {
+            let behind_comma = known.as_bytes().get(usize::from(is_first)..);
+            self.out.extend_from_slice(behind_comma.unwrap_or_default());
+            return;
+        }
         self.out
             .extend_from_slice(if is_first { b"\"" } else { b",\"" });
-        text(self.out, name);
+        text(self.out, name.text);
         self.out.extend_from_slice(b"\":\"");
     }
 }
 
 impl FieldSink for Fields<'_> {
-    fn text(&mut self, name: &str, value: &str) {
-        self.out.reserve(name.len() + value.len() + 6);
+    fn text(&mut self, name: FieldName<'_>, value: &str) {
         self.name(name);
         text(self.out, value);
         self.out.extend_from_slice(b"\"");
     }
 
-    fn int(&mut self, name: &str, value: i64) {
+    fn int(&mut self, name: FieldName<'_>, value: i64) {
         self.name(name);
         int(self.out, value);
         self.out.extend_from_slice(b"\"");
@@ -461,15 +465,10 @@ fn int(out: &mut BytesMut, value: i64) {
 /// What is between the quotes.
 fn text(out: &mut BytesMut, text: &str) {
     let bytes = text.as_bytes();
-    // Without a branch for each byte, so that many are looked at together; nearly all text needs no escapes.
-    let is_special = |byte: u8| byte < 0x20 || byte == b'"' || byte == b'\\';
-    if bytes
-        .iter()
-        .fold(false, |any, byte| any | is_special(*byte))
-    {
-        escaped(out, bytes);
-    } else {
+    if find::is_plain_in_json(bytes) {
         out.extend_from_slice(bytes);
+    } else {
+        escaped(out, bytes);
     }
 }
 

@@ -78,7 +78,7 @@ pub(crate) fn fitting(serialize_type: SerializeType, code: i32) -> SerializeType
 impl<'a> Header<'a> for &'a ExtFields {
     fn write<S: FieldSink>(&self, out: &mut S) {
         for (name, value) in self.iter() {
-            out.text(name, value);
+            out.text(name.into(), value);
         }
     }
 

@@ -64,12 +64,27 @@ pub trait Header<'a>: Sized {
     fn read(ext: &'a ExtFields) -> Result<Self, HeaderError>;
 }
 
+/// The name of a field that is written.
+#[derive(Clone, Copy, Debug)]
+pub struct FieldName<'a> {
+    /// Wire name.
+    pub(crate) text: &'a str,
+    /// All that JSON has before the field's text, `,"name":"`, if it is known.
+    pub(crate) json: Option<&'static str>,
+}
+
+impl<'a> From<&'a str> for FieldName<'a> {
+    fn from(text: &'a str) -> Self {
+        Self { text, json: None }
+    }
+}
+
 /// Where header fields are written to: one of the encodings, or [`ExtFields`].
 pub trait FieldSink {
     /// A text field.
-    fn text(&mut self, name: &str, value: &str);
+    fn text(&mut self, name: FieldName<'_>, value: &str);
     /// A number field, written in decimal.
-    fn int(&mut self, name: &str, value: i64);
+    fn int(&mut self, name: FieldName<'_>, value: i64);
 }
 
 /// Why a typed header can not be read.
@@ -104,7 +119,7 @@ pub trait Field<'a>: Sized {
     /// [`HeaderError`]
     fn read(name: &'static str, value: Option<&'a str>) -> Result<Self, HeaderError>;
     /// Writes the field, or nothing if it is absent.
-    fn write<S: FieldSink>(&self, name: &str, out: &mut S);
+    fn write<S: FieldSink>(&self, name: FieldName<'_>, out: &mut S);
 }
 
 impl<'a> Field<'a> for &'a str {
@@ -114,7 +129,7 @@ impl<'a> Field<'a> for &'a str {
         value.ok_or(HeaderError::Missing(name))
     }
 
-    fn write<S: FieldSink>(&self, name: &str, out: &mut S) {
+    fn write<S: FieldSink>(&self, name: FieldName<'_>, out: &mut S) {
         out.text(name, self);
     }
 }
@@ -131,7 +146,7 @@ macro_rules! int_field {
                     .map_err(|_| invalid(name, text, $expected))
             }
 
-            fn write<S: FieldSink>(&self, name: &str, out: &mut S) {
+            fn write<S: FieldSink>(&self, name: FieldName<'_>, out: &mut S) {
                 out.int(name, i64::from(*self));
             }
         }
@@ -151,7 +166,7 @@ impl<'a> Field<'a> for bool {
             .map(|text| text.eq_ignore_ascii_case("true"))
     }
 
-    fn write<S: FieldSink>(&self, name: &str, out: &mut S) {
+    fn write<S: FieldSink>(&self, name: FieldName<'_>, out: &mut S) {
         out.text(name, if *self { "true" } else { "false" });
     }
 }
@@ -164,7 +179,7 @@ impl<'a, T: Field<'a>> Field<'a> for Option<T> {
         value.map(|text| T::read(name, Some(text))).transpose()
     }
 
-    fn write<S: FieldSink>(&self, name: &str, out: &mut S) {
+    fn write<S: FieldSink>(&self, name: FieldName<'_>, out: &mut S) {
         if let Some(value) = self {
             value.write(name, out);
         }
@@ -206,7 +221,10 @@ macro_rules! header {
             },)*];
 
             fn write<S: $crate::header::FieldSink>(&self, out: &mut S) {
-                $($crate::header::Field::write(&self.$field, $wire, out);)*
+                $($crate::header::Field::write(&self.$field, $crate::header::FieldName {
+                    text: $wire,
+                    json: Some(concat!(",\"", $wire, "\":\"")),
+                }, out);)*
             }
 
             fn read(ext: &'a $crate::ext::ExtFields) -> Result<Self, $crate::header::HeaderError> {
@@ -232,7 +250,10 @@ macro_rules! header {
             },)*];
 
             fn write<S: $crate::header::FieldSink>(&self, out: &mut S) {
-                $($crate::header::Field::write(&self.$field, $wire, out);)*
+                $($crate::header::Field::write(&self.$field, $crate::header::FieldName {
+                    text: $wire,
+                    json: Some(concat!(",\"", $wire, "\":\"")),
+                }, out);)*
             }
 
             fn read(ext: &'a $crate::ext::ExtFields) -> Result<Self, $crate::header::HeaderError> {
