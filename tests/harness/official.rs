@@ -148,7 +148,11 @@ fn stuck(process: &mut Process) -> String {
         process.wait_for_line(before, DUMP, |line| line.contains("Heap").then_some(()))
     });
     match dump {
-        Ok(()) => process.stdout()[before..].to_owned(),
+        Ok(()) => process
+            .stdout()
+            .get(before..)
+            .unwrap_or_default()
+            .to_owned(),
         Err(error) => format!("no dump of the threads: {error}"),
     }
 }

@@ -201,11 +201,7 @@ impl<'b> Round<'b> {
 
     /// Where the placed records are in the arena.
     fn placed_range(&self) -> Range<usize> {
-        match self.placed_entries() {
-            [] => 0..0,
-            [first, .., last] => first.range.start..last.range.end,
-            [only] => only.range.clone(),
-        }
+        span(self.placed_entries(), |entry| &entry.range)
     }
 
     fn placed_bytes(&self) -> u64 {
@@ -260,11 +256,8 @@ impl<'b> Round<'b> {
             offset += u64::from(size);
             record
         });
-        let hashes = match entries {
-            [] => 0..0,
-            [first, ..] => first.hashes.start..entries.last().unwrap_or(first).hashes.end,
-        };
-        let hashes = self.hashes.get(hashes).unwrap_or_default();
+        let hashes = self.hashes.get(span(entries, |entry| &entry.hashes));
+        let hashes = hashes.unwrap_or_default();
         self.is_feed_long = feed.add(placed, hashes);
     }
 
@@ -406,5 +399,13 @@ impl<'b> Round<'b> {
         if next > queue.max_offset() && queue.show(next) {
             self.arrivals.push(index);
         }
+    }
+}
+
+/// All of the ranges of entries, which follow one another.
+fn span(entries: &[Entry], range: impl Fn(&Entry) -> &Range<usize>) -> Range<usize> {
+    match (entries.first(), entries.last()) {
+        (Some(first), Some(last)) => range(first).start..range(last).end,
+        _ => 0..0,
     }
 }

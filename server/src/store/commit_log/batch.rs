@@ -219,8 +219,10 @@ impl AppendBatch {
                 "the topic is empty or longer than 255 bytes",
             ));
         }
-        let is_retry = |topic: &str| name::is_retry_topic(topic) || name::is_dlq_topic(topic);
-        if topic_len > name::MAX_TOPIC_BYTES && !is_retry(fields.topic) {
+        if topic_len > name::MAX_TOPIC_BYTES
+            && !name::is_retry_topic(fields.topic)
+            && !name::is_dlq_topic(fields.topic)
+        {
             return Err(StoreError::MessageIllegal(
                 "the topic is longer than 127 bytes",
             ));
