@@ -48,6 +48,8 @@ struct Round<'b> {
     queues: &'b [Arc<QueueHandle>],
     lights: Lights<'b>,
     hashes: &'b [i32],
+    /// The placed entries by queue; kept for its memory.
+    runs: &'b mut Vec<Run>,
     /// Units of one queue; kept for its memory.
     units: &'b mut Vec<u8>,
     results: &'b mut Vec<Result<Appended, AppendError>>,
@@ -56,6 +58,16 @@ struct Round<'b> {
     placed: Range<usize>,
     appended: usize,
     is_feed_long: bool,
+}
+
+/// Neighbours of one queue among the placed entries.
+#[derive(Clone, Debug)]
+pub(super) struct Run {
+    /// Index into the batch's queues.
+    queue: usize,
+    entries: Range<usize>,
+    /// Sends that they came with.
+    calls: u64,
 }
 
 impl CommitLog {
@@ -73,6 +85,7 @@ impl CommitLog {
             queues,
             lights,
             hashes,
+            runs,
             units,
             results,
             arrivals,
@@ -97,6 +110,7 @@ impl CommitLog {
                 all: lights,
             },
             hashes,
+            runs,
             units,
             results,
             arrivals,
@@ -127,7 +141,10 @@ impl<'b> Round<'b> {
     /// Takes a group: all of it is appended, or nothing.
     fn add(&mut self, group: Range<usize>) {
         match self.place(group.clone()) {
-            Ok(()) => self.placed.end = group.end,
+            Ok(()) => {
+                self.placed.end = group.end;
+                self.add_run(group);
+            }
             Err(error) => {
                 // The placed entries follow one another in the arena.
                 self.write_placed();
@@ -195,6 +212,24 @@ impl<'b> Round<'b> {
         Ok(())
     }
 
+    /// Notes the queue of a group that was placed.
+    fn add_run(&mut self, group: Range<usize>) {
+        let Some(first) = self.entries.get(group.start) else {
+            return;
+        };
+        match self.runs.last_mut() {
+            Some(last) if last.queue == first.queue => {
+                last.entries.end = group.end;
+                last.calls += 1;
+            }
+            _ => self.runs.push(Run {
+                queue: first.queue,
+                entries: group,
+                calls: 1,
+            }),
+        }
+    }
+
     fn placed_entries(&self) -> &'b [Entry] {
         self.entries.get(self.placed.clone()).unwrap_or_default()
     }
@@ -226,6 +261,7 @@ impl<'b> Round<'b> {
                 self.fail(&error)
             };
             self.refuse_placed(refused);
+            self.runs.clear();
             self.placed.start = self.placed.end;
             return;
         }
@@ -261,31 +297,35 @@ impl<'b> Round<'b> {
         self.is_feed_long = feed.add(placed, hashes);
     }
 
-    /// Writes the units of the placed records in the order of the log, so that a kill leaves none behind a missing one,
-    /// neighbours of one queue together, then shows them.
+    /// Writes the units of the placed records, those of one queue together, then shows them. A kill in between leaves queues that
+    /// lack units: recovery, the reference's as well, enters the records behind the checkpoint into each queue by itself.
     fn enter(&mut self) {
-        let entries = self.placed_entries();
-        let by_queue = || entries.chunk_by(|one, other| one.queue == other.queue);
-        let mut number = self.placed.start;
-        for entries in by_queue() {
-            if let Err(error) = self.put_units(number, entries) {
+        let mut runs = std::mem::take(self.runs);
+        // Units of light queues are written with those of their records, so each queue gets them in the order of the log.
+        if self.lights.all.is_empty() {
+            runs.sort_unstable_by_key(|run| (run.queue, run.entries.start));
+        }
+        let by_queue = || runs.chunk_by(|one, other| one.queue == other.queue);
+        match by_queue().try_for_each(|runs| self.put_units(runs)) {
+            Ok(()) => by_queue().for_each(|runs| self.show_units(runs)),
+            Err(error) => {
                 let refused = self.fail(&error);
                 self.refuse_placed(refused);
-                return;
             }
-            number += entries.len();
         }
-        by_queue().for_each(|entries| self.show_units(entries));
+        runs.clear();
+        *self.runs = runs;
     }
 
-    /// Writes the units of entries of one queue, the first of which has this number.
-    fn put_units(&mut self, number: usize, entries: &'b [Entry]) -> io::Result<()> {
-        let Some(queue) = self.queue_of(entries) else {
+    /// Writes the units of runs of one queue.
+    fn put_units(&mut self, runs: &[Run]) -> io::Result<()> {
+        let Some(queue) = self.queue_of(runs) else {
             return Ok(());
         };
         self.units.clear();
-        for (number, entry) in (number..).zip(entries) {
-            if let Some(Ok(appended)) = self.results.get(number)
+        for number in runs.iter().flat_map(|run| run.entries.clone()) {
+            if let Some(entry) = self.entries.get(number)
+                && let Some(Ok(appended)) = self.results.get(number)
                 && entry.is_queued
             {
                 let physical_offset = appended.physical_offset;
@@ -301,33 +341,33 @@ impl<'b> Round<'b> {
         Ok(())
     }
 
-    /// Counts entries of one queue and shows them.
-    fn show_units(&mut self, entries: &'b [Entry]) {
+    /// Counts runs of one queue and shows them.
+    fn show_units(&mut self, runs: &[Run]) {
         let mut puts = Puts::default();
-        let mut group_left = 0;
-        for entry in entries {
-            puts.messages += 1;
-            puts.bytes += entry.range.len() as u64;
-            if group_left == 0 {
-                puts.calls += 1;
-                group_left = entry.group_len.max(1);
+        for run in runs {
+            let entries = self.entries.get(run.entries.clone()).unwrap_or_default();
+            puts.messages += entries.len() as u64;
+            puts.bytes += span(entries, |entry| &entry.range).len() as u64;
+            puts.calls += run.calls;
+            let lights = self.lights;
+            if !lights.all.is_empty() {
+                let further = entries.iter().map(|entry| entry.lights.clone());
+                for (light, queue) in further.flat_map(|range| lights.of(range)) {
+                    self.show(light.queue, queue);
+                }
             }
-            group_left -= 1;
-            for (light, queue) in self.lights.of(entry.lights.clone()) {
-                self.show(light.queue, queue);
-            }
+            self.appended += entries.len();
         }
         self.log.puts.add(puts);
-        self.appended += entries.len();
-        if let (Some(first), Some(queue)) = (entries.first(), self.queue_of(entries)) {
+        if let (Some(first), Some(queue)) = (runs.first(), self.queue_of(runs)) {
             queue.puts.add(puts);
             self.show(first.queue, queue);
         }
     }
 
-    /// The queue of entries of one queue.
-    fn queue_of(&self, entries: &[Entry]) -> Option<&'b Arc<QueueHandle>> {
-        self.queues.get(entries.first()?.queue)
+    /// The queue of runs of one queue.
+    fn queue_of(&self, runs: &[Run]) -> Option<&'b Arc<QueueHandle>> {
+        self.queues.get(runs.first()?.queue)
     }
 
     /// Adds the unit of a record to those that its queue gets next, and writes those of its light queues.
@@ -347,7 +387,9 @@ impl<'b> Round<'b> {
             size: entry.size,
             tags_code,
         };
-        self.tail.units += self.lights.put(entry.lights.clone(), &unit)?;
+        if !entry.lights.is_empty() {
+            self.tail.units += self.lights.put(entry.lights.clone(), &unit)?;
+        }
         let tags_code = match &queue.ext {
             Some(ext) if !queue.is_deleted() => {
                 let unit = ExtUnit {

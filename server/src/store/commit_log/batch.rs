@@ -9,6 +9,7 @@ use kerolox_protocol::message::{
     EncodeError, RecordFields, name, properties, record, sys_flag, tags,
 };
 
+use super::append::Run;
 use super::light::Light;
 use crate::store::consume_queue::QueueHandle;
 use crate::store::index::KeyHasher;
@@ -16,6 +17,8 @@ use crate::store::{AppendError, BitSource, Keys, StoreError, light};
 
 /// A record may be this much larger than the longest body (store.md 5.1, line 17).
 const RECORD_MARGIN: usize = 64 * 1024;
+/// Queues of a batch among which one is looked for.
+const MOST_QUEUES_SEEN: usize = 32;
 /// Arena that a cleared batch keeps; a single large message does not hold its memory for ever.
 const KEPT_ARENA: usize = 1 << 20;
 
@@ -79,6 +82,7 @@ pub struct AppendBatch {
     pub(crate) queues: Vec<Arc<QueueHandle>>,
     pub(crate) lights: Vec<Light>,
     pub(crate) hashes: Vec<i32>,
+    pub(super) runs: Vec<Run>,
     pub(super) units: Vec<u8>,
     pub(crate) results: Vec<Result<Appended, AppendError>>,
     pub(crate) arrivals: Vec<usize>,
@@ -98,6 +102,7 @@ impl AppendBatch {
             queues: Vec::new(),
             lights: Vec::new(),
             hashes: Vec::new(),
+            runs: Vec::new(),
             units: Vec::new(),
             results: Vec::new(),
             arrivals: Vec::new(),
@@ -266,13 +271,7 @@ impl AppendBatch {
                 .into()
             });
         };
-        if self
-            .queues
-            .last()
-            .is_none_or(|last| !Arc::ptr_eq(last, queue))
-        {
-            self.queues.push(Arc::clone(queue));
-        }
+        let queue = self.number_of(queue);
         let first_hash = self.hashes.len();
         if self.limits.is_indexed {
             let (topic, hashes) = (fields.topic.as_bytes(), &mut self.hashes);
@@ -285,7 +284,7 @@ impl AppendBatch {
         self.entries.push(Entry {
             range: start..start + size,
             size: record_size,
-            queue: self.queues.len() - 1,
+            queue,
             tags_code,
             bits: self
                 .bit_source
@@ -297,6 +296,17 @@ impl AppendBatch {
             group_len: 1,
         });
         Ok(index)
+    }
+
+    /// Index of a queue, among the last ones if it is there already: an append writes to each queue once.
+    fn number_of(&mut self, queue: &Arc<QueueHandle>) -> usize {
+        let last = self.queues.iter().enumerate().rev().take(MOST_QUEUES_SEEN);
+        let mut seen = last.filter(|(_, seen)| Arc::ptr_eq(seen, queue));
+        if let Some((number, _)) = seen.next() {
+            return number;
+        }
+        self.queues.push(Arc::clone(queue));
+        self.queues.len() - 1
     }
 
     /// Bytes that a record, or the rest of the open group, may have to fit one segment.
