@@ -115,7 +115,8 @@ impl Recovery<'_> {
         let mut start = if is_doubtful
             || sabotage::is(Sabotage::StartFromBeginning)
             || !self.removed_queues.is_empty()
-            || self.queues.all().is_empty()
+            // Unless the last owner knew of no queue either: all topics were deleted.
+            || self.queues.all().is_empty() && exact.is_none_or(|exact| exact.units != 0)
         {
             first
         } else if let Some(restart) = self.restart(exact)? {
@@ -203,7 +204,8 @@ impl Recovery<'_> {
             first.cast_signed(),
         )?;
         let removed_segments = self.cut_log(walked.end)?;
-        if self.is_after_crash && is_same_run {
+        // A checkpoint that can not be believed does not say which run it was either.
+        if self.is_after_crash && (is_same_run || is_doubtful && !is_power_lost) {
             self.write_again(flushed.max(start), walked.end)?;
         }
         let signed = |range: &Range<u64>| range.start.cast_signed()..range.end.cast_signed();

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //! One run of the simulation: the disk, the clock, the options that the seed chose, and what must be true.
 
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use kerolox_server::store::clock::{Clock, ManualClock};
@@ -60,6 +61,8 @@ pub(super) struct Run {
     pub(super) lost_places: u64,
     /// An operation failed since the store was open the last time.
     pub(super) had_fault: bool,
+    /// The newest index file, if a start found it full.
+    pub(super) full_index: Option<PathBuf>,
     /// What will fail, or has failed, on this disk.
     pub(super) fault: Option<FaultKind>,
     /// Topics whose deletion met a fault: nothing is known about them.
@@ -123,6 +126,7 @@ impl Run {
             damaged: Vec::new(),
             lost_places: 0,
             had_fault: false,
+            full_index: None,
             fault: None,
             unsure: Vec::new(),
         }
@@ -141,10 +145,20 @@ impl Run {
         self.disk.set_now_ms(self.now_ms());
     }
 
-    pub(super) fn try_open(&self) -> Result<(Arc<MessageStore>, RecoveryReport), StoreError> {
+    pub(super) fn try_open(&mut self) -> Result<(Arc<MessageStore>, RecoveryReport), StoreError> {
+        self.full_index = self.find_full_index();
         let disk: Arc<dyn Disk> = Arc::new(self.disk.clone());
         let clock: Arc<dyn Clock> = Arc::<ManualClock>::clone(&self.clock);
         MessageStore::open(self.options.clone(), disk, clock)
+    }
+
+    /// The newest index file, if it has no room for another entry.
+    fn find_full_index(&self) -> Option<PathBuf> {
+        let is_index = |path: &PathBuf| path.parent().is_some_and(|dir| dir.ends_with("index"));
+        let newest = self.disk.files().into_iter().filter(is_index).max()?;
+        let content = self.disk.read(&newest).ok()?;
+        let count = content.get(36..40)?.try_into().ok()?;
+        (u32::from_be_bytes(count) >= self.options.max_index_num).then_some(newest)
     }
 
     /// The process dies.
