@@ -199,12 +199,12 @@ impl Run {
             .values()
             .filter(|sent| sent.end() > report.end)
         {
-            // Behind the last flush, a last record with flipped bits looks like one that was never written whole.
+            // Behind the checkpoint, a last record with flipped bits looks like one that was never written whole.
             let is_like_cut = end == End::Killed
                 && self.flipped.contains(&sent.at)
                 && sent.end() == self.model.end();
-            let is_unsafe = sent.end() > self.safe;
-            let may_be_lost = sent.is_maybe || is_unsafe && (end == End::PowerCut || is_like_cut);
+            let may_be_cut = end == End::PowerCut && sent.end() > self.safe;
+            let may_be_lost = sent.is_maybe || may_be_cut || is_like_cut;
             assert!(may_be_lost, "{:?} {} is lost", sent.key, sent.queue_offset);
         }
         self.model.cut(report.end);
@@ -270,7 +270,8 @@ impl Run {
             && !self.model.queues.is_empty()
         {
             // What lay behind the end of a queue at one power cut may come back at the next.
-            if self.end == End::Stopped && self.power_cuts < 2 {
+            let may_differ = self.power_cuts > 1 || self.power_cuts > 0 && self.may_lack_units;
+            if self.end == End::Stopped && !may_differ {
                 assert_eq!(
                     (report.start, report.records),
                     (report.end, 0),
@@ -279,7 +280,7 @@ impl Run {
             }
             let is_power_cut = self.end == End::PowerCut;
             let may_read_all = self.has_tried
-                || self.end == End::Stopped && self.power_cuts > 1
+                || self.end == End::Stopped && may_differ
                 || is_power_cut && self.may_lack_units
                 // The checkpoint could not be written after files went.
                 || self.had_fault && (self.has_retention || !self.unsure.is_empty());
