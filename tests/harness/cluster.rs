@@ -3,6 +3,7 @@
 
 use std::net::SocketAddr;
 use std::path::Path;
+use std::process::ExitStatus;
 use std::time::Duration;
 
 use tempfile::TempDir;
@@ -10,7 +11,7 @@ use tempfile::TempDir;
 use crate::process::Process;
 use crate::{official, ours, wire};
 
-/// How long servers may take to stop.
+/// How long our servers may take to stop.
 const STOP: Duration = Duration::from_secs(30);
 
 /// Settings of the brokers of both kinds: open transactions are asked about soon and often, and there are light queues.
@@ -37,6 +38,14 @@ pub enum Kind {
 impl Kind {
     /// Both, for tests that run against each.
     pub const ALL: [Self; 2] = [Self::Official, Self::Ours];
+
+    /// Asks a server of this kind to end (SIGTERM) and waits for that.
+    pub(crate) fn stop(self, process: &mut Process) -> anyhow::Result<ExitStatus> {
+        match self {
+            Self::Ours => process.terminate(STOP),
+            Self::Official => official::stop(process),
+        }
+    }
 
     /// Starts one.
     ///
@@ -120,7 +129,7 @@ impl Cluster {
     /// When a process does not end in time or ends with another code than servers of its kind do.
     pub fn stop(&mut self) -> anyhow::Result<()> {
         for process in self.processes.iter_mut().rev() {
-            let status = process.terminate(STOP)?;
+            let status = self.kind.stop(process)?;
             let expected = self.kind.exit_code();
             anyhow::ensure!(
                 status.code() == Some(expected),

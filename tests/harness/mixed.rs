@@ -18,7 +18,6 @@ use crate::{official, ours, ports, wait_for, wire};
 
 /// How long ours may take to get ready; the official ones have their own deadline.
 const READY: Duration = Duration::from_secs(30);
-const STOP: Duration = Duration::from_secs(30);
 
 /// A name server. Killed when dropped.
 #[derive(Debug)]
@@ -81,7 +80,7 @@ impl NameServer {
     /// When one does not stop or the other does not get ready.
     pub fn hand_over_to(&mut self, kind: Kind) -> anyhow::Result<()> {
         if let Some(mut process) = self.process.take() {
-            let status = process.terminate(STOP)?;
+            let status = self.kind.stop(&mut process)?;
             let expected = Some(self.kind.exit_code());
             ensure!(
                 status.code() == expected,

@@ -3,8 +3,9 @@
 
 use std::fmt::Write as _;
 use std::fs;
+use std::io::Write as _;
 use std::net::{Ipv4Addr, SocketAddr};
-use std::process::Command;
+use std::process::{Command, ExitStatus};
 use std::time::Duration;
 
 use rustix::process::Signal;
@@ -16,6 +17,10 @@ use crate::{ports, programs, wire};
 
 /// How long both may take to get ready; five seconds on an idle machine.
 const READY: Duration = Duration::from_secs(90);
+/// How long one takes to stop at most, as a rule; ten seconds on an idle machine.
+const STOP: Duration = Duration::from_secs(30);
+/// And else: it ends its threads one after the other and waits up to 90 seconds for each (`ServiceThread`).
+const SLOW_STOP: Duration = Duration::from_secs(120);
 /// How long a JVM may take to print what its threads do.
 const DUMP: Duration = Duration::from_secs(10);
 const SERVERS: &str = "servers-5.5.0";
@@ -139,7 +144,21 @@ fn wait_until_ready((process, from): &mut (Process, usize)) -> anyhow::Result<()
     ready.map_err(|error| error.context(stuck(process)))
 }
 
-/// What the threads of a JVM that does not get ready do, in case it still runs: it prints that when it is asked (SIGQUIT).
+/// Asks one of them to end and waits for that. Of one that takes long it is printed what its threads do.
+pub(crate) fn stop(process: &mut Process) -> anyhow::Result<ExitStatus> {
+    process.ask_to_end()?;
+    if let Ok(status) = process.wait(STOP) {
+        return Ok(status);
+    }
+    let threads = stuck(process);
+    drop(writeln!(
+        std::io::stderr(),
+        "an official server did not end within {STOP:?}; its threads: {threads}"
+    ));
+    process.wait(SLOW_STOP).inspect_err(|_| process.kill())
+}
+
+/// What the threads of a JVM that does not get ready, or does not end, do, in case it still runs: it prints that when it is asked (SIGQUIT).
 fn stuck(process: &mut Process) -> String {
     let before = process.stdout().len();
     let asked = process.signal(Signal::QUIT);
