@@ -158,7 +158,8 @@ pub(crate) fn stop(process: &mut Process) -> anyhow::Result<ExitStatus> {
     process.wait(SLOW_STOP).inspect_err(|_| process.kill())
 }
 
-/// What the threads of a JVM that does not get ready, or does not end, do, in case it still runs: it prints that when it is asked (SIGQUIT).
+/// What the threads of a JVM do that does not get ready, or does not end, in case it still runs: it prints that when it is
+/// asked (SIGQUIT).
 fn stuck(process: &mut Process) -> String {
     let before = process.stdout().len();
     let asked = process.signal(Signal::QUIT);

@@ -242,16 +242,6 @@ impl OpenQueue {
                 self.lose(&doubtful_unit);
                 self.fill(offset)?;
             } else if offset == doubtful + 1 || (self.next..offset).contains(&doubtful) {
-                if self.is_started && (1..self.next).contains(&doubtful) {
-                    // A queue that is made anew begins at 0, so it was the queue offset of the records before that is damaged.
-                    let queue = &self.queue;
-                    tracing::error!(
-                        ?queue,
-                        at = self.next - 1,
-                        "the queue offset of a record is damaged; it is lost"
-                    );
-                    self.lost += 1;
-                }
                 self.accept(doubtful, &doubtful_unit)?;
             } else {
                 self.lose(&doubtful_unit);
@@ -306,6 +296,16 @@ impl OpenQueue {
             self.lost += 1;
             self.lose(unit);
             return Ok(());
+        }
+        if self.is_started && (1..self.next).contains(&offset) {
+            // A queue that is made anew begins at 0, so a record before this one had a damaged queue offset.
+            tracing::error!(
+                queue = ?self.queue,
+                before = self.next - 1,
+                now = offset,
+                "the queue offsets of two records contradict each other; one is lost"
+            );
+            self.lost += 1;
         }
         self.fill(offset)?;
         let is_there = self

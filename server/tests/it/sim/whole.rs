@@ -164,3 +164,14 @@ impl Run {
 fn whole_store() {
     seeds::run("whole_store", seeds::chosen(0..1000), run);
 }
+
+/// Seeds that failed once: of deleted topics that came back, of a first record whose loss was not reported, of a damaged
+/// checkpoint after a sync that failed, and of expectations that were wrong.
+#[test]
+fn whole_store_of_seeds_that_failed() {
+    for seed in [
+        20_325, 20_335, 20_865, 30_091, 31_674, 33_296, 36_717, 37_035,
+    ] {
+        seeds::run("whole_store", seed..seed + 1, run);
+    }
+}
