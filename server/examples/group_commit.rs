@@ -143,6 +143,6 @@ fn fields(queue_id: i32, body: &[u8]) -> RecordFields<'_> {
         reconsume_times: 0,
         prepared_transaction_offset: 0,
         body,
-        properties: &["UNIQ_KEY\u{1}7F0000010001000000010000000100000001\u{2}"],
+        properties: &[b"UNIQ_KEY\x017F0000010001000000010000000100000001\x02"],
     }
 }

@@ -32,7 +32,8 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         .map(|id| store.queue("bench", id))
         .collect::<Result<Vec<_>, _>>()?;
     let body = vec![b'x'; body_bytes];
-    let properties = ["UNIQ_KEY\u{1}7F0000010001000000010000000100000001\u{2}WAIT\u{1}true\u{2}"];
+    let properties =
+        ["UNIQ_KEY\u{1}7F0000010001000000010000000100000001\u{2}WAIT\u{1}true\u{2}".as_bytes()];
 
     let mut batch = store.new_batch();
     let mut in_append = Duration::ZERO;

@@ -300,7 +300,7 @@ fn append(out: &mut Vec<u8>, queue_id: i32, offset: i64, body: &[u8], tag: Optio
         reconsume_times: 0,
         prepared_transaction_offset: 0,
         body,
-        properties: &[&tags],
+        properties: &[tags.as_bytes()],
     };
     let mut record = Vec::new();
     record::encode_into(&fields, &mut record).expect("a record");

@@ -176,7 +176,7 @@ impl Draft {
             reconsume_times: self.reconsume_times,
             prepared_transaction_offset: self.prepared_transaction_offset,
             body: &self.body,
-            properties: &[&text],
+            properties: &[text.as_bytes()],
         };
         match self.delay_ms {
             Some(delay_ms) => records.push_delayed(&queue, &fields, delay_ms),

@@ -28,5 +28,5 @@ pub enum MessageFilter<'f> {
 /// Calculates the bits of a message before it is stored.
 pub trait BitSource: Send + Sync {
     /// The bits for a message of `topic` with these properties, a text in pieces; `None` if nothing filters the topic.
-    fn bits(&self, topic: &str, properties: &[&str]) -> Option<Box<[u8]>>;
+    fn bits(&self, topic: &str, properties: &[&[u8]]) -> Option<Box<[u8]>>;
 }

@@ -8,7 +8,7 @@ use bytes::Bytes;
 use thiserror::Error;
 
 use super::properties::MAX_TEXT_BYTES;
-use super::record::Fields;
+use super::record::{self, Fields};
 use super::{EncodeError, Message, MessageExt, Properties, sys_flag};
 
 /// Bytes of an element besides its body and properties.
@@ -24,9 +24,6 @@ pub enum BatchError {
     /// The lengths inside an element do not add up to its total size.
     #[error("the lengths of a batch element disagree")]
     BadLength,
-    /// The properties are not UTF-8.
-    #[error("the properties of a batch element are not UTF-8")]
-    NotUtf8,
 }
 
 /// One message of a batch body.
@@ -36,8 +33,8 @@ pub struct Element<'a> {
     pub flag: i32,
     /// Body bytes.
     pub body: &'a [u8],
-    /// Text form of the properties.
-    pub properties: &'a str,
+    /// Text form of the properties, UTF-8 unless a foreign writer broke the rule.
+    pub properties: &'a [u8],
 }
 
 /// Appends one message to a batch body.
@@ -130,7 +127,6 @@ fn read<'a>(rest: &mut &'a [u8]) -> Result<Element<'a>, BatchError> {
         fields.is_empty().then_some((flag, body, properties))
     })();
     let (flag, body, properties) = element.ok_or(BatchError::BadLength)?;
-    let properties = std::str::from_utf8(properties).map_err(|_| BatchError::NotUtf8)?;
     *rest = tail;
     Ok(Element {
         flag,
@@ -158,7 +154,7 @@ pub fn unwrap_inner(record: MessageExt) -> Result<Vec<MessageExt>, BatchError> {
             topic: record.message.topic.clone(),
             flag: element.flag,
             body: outer.slice_ref(element.body),
-            properties: Properties::from_text(element.properties),
+            properties: Properties::from_text(&record::text(element.properties)),
         };
         let sys_flag = record.sys_flag & !INNER;
         messages.push(MessageExt {
@@ -208,7 +204,7 @@ mod tests {
             let read: Vec<_> = elements(&out).map(Result::unwrap).collect();
             prop_assert_eq!(read.len(), items.len());
             for (element, (flag, body, text)) in read.iter().zip(&items) {
-                prop_assert_eq!(element, &Element { flag: *flag, body, properties: text });
+                prop_assert_eq!(element, &Element { flag: *flag, body, properties: text.as_bytes() });
             }
         }
 

@@ -27,7 +27,9 @@ use bytes::Bytes;
 
 pub use compression::{CompressionError, CompressionType};
 pub use properties::Properties;
-pub use record::{EncodeError, RecordCheck, RecordError, RecordFields, RecordView};
+pub use record::{
+    EncodeError, RecordCheck, RecordContent, RecordError, RecordFields, RecordHead, RecordView,
+};
 
 /// What an application sends: a topic, a body and named text properties.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]

@@ -5,6 +5,8 @@
 //! items shorter than three characters and items with an empty name or value; of duplicates the last one wins.
 //! [`scan`] and [`find`] work on the text without allocating.
 
+use crate::find::{either, one};
+
 /// Between a name and its value.
 pub const NAME_VALUE_SEPARATOR: char = '\u{1}';
 /// After each value.
@@ -120,8 +122,29 @@ pub fn is_legal(text: &str) -> bool {
     !text.is_empty() && memchr::memchr2(1, 2, text.as_bytes()).is_none()
 }
 
+/// A properties text: `&str`, or the `&[u8]` of a foreign writer that should be UTF-8.
+pub trait Text: Copy + Default + PartialEq + AsRef<[u8]> {
+    /// The text before and after the separator at `at`.
+    fn cut(self, at: usize) -> (Self, Self);
+}
+
+impl Text for &str {
+    fn cut(self, at: usize) -> (Self, Self) {
+        // Separators are single bytes below 0x80, so both sides are valid text.
+        let after = self.get(at + 1..).unwrap_or_default();
+        (self.get(..at).unwrap_or(self), after)
+    }
+}
+
+impl Text for &[u8] {
+    fn cut(self, at: usize) -> (Self, Self) {
+        let after = self.get(at + 1..).unwrap_or_default();
+        (self.get(..at).unwrap_or(self), after)
+    }
+}
+
 /// Name and value of each well-formed item of a text form, in order, duplicates included; allocates nothing.
-pub fn scan(text: &str) -> Scan<'_> {
+pub fn scan<T: Text>(text: T) -> Scan<T> {
     Scan { rest: text }
 }
 
@@ -135,31 +158,33 @@ pub fn find<'a>(text: &'a str, name: &str) -> Option<&'a str> {
 
 /// Iterator of [`scan`].
 #[derive(Clone, Debug)]
-pub struct Scan<'a> {
-    rest: &'a str,
+pub struct Scan<T> {
+    rest: T,
 }
 
-impl<'a> Iterator for Scan<'a> {
-    type Item = (&'a str, &'a str);
+impl<T: Text> Iterator for Scan<T> {
+    type Item = (T, T);
 
+    #[inline]
     fn next(&mut self) -> Option<Self::Item> {
-        while !self.rest.is_empty() {
-            // Separators are single bytes below 0x80, so cutting there keeps both sides valid text.
-            let (item, rest) = match memchr::memchr(2, self.rest.as_bytes()) {
-                Some(at) => self.rest.split_at_checked(at).unwrap_or((self.rest, "")),
-                None => (self.rest, ""),
-            };
-            self.rest = rest.get(1..).unwrap_or("");
-            // Names are too short for a wide search.
-            if let Some(at) = item.bytes().position(|byte| byte == 1)
-                && let Some((name, value)) = item.split_at_checked(at)
-                && let Some(value) = value.get(1..)
-                && !name.is_empty()
-                && !value.is_empty()
-            {
+        // An item may have no name; one without a value ends where its name does.
+        while !self.rest.as_ref().is_empty()
+            && let Some(at) = either::<1, 2>(self.rest.as_ref())
+        {
+            let is_item = self.rest.as_ref().get(at) == Some(&1);
+            let (name, rest) = self.rest.cut(at);
+            self.rest = rest;
+            if !is_item {
+                continue;
+            }
+            let end = one::<2>(rest.as_ref());
+            let (value, rest) = rest.cut(end.unwrap_or(rest.as_ref().len()));
+            self.rest = rest;
+            if !name.as_ref().is_empty() && !value.as_ref().is_empty() {
                 return Some((name, value));
             }
         }
+        self.rest = T::default();
         None
     }
 }
@@ -203,6 +228,15 @@ mod tests {
             for (name, value) in properties.iter() {
                 prop_assert_eq!(find(&text, name), Some(value));
             }
+        }
+
+        #[test]
+        fn items_are_what_splitting_the_text_gives(text in "[A-C\u{1}\u{2}\u{E9}]{0,60}") {
+            let items = text.split('\u{2}').filter_map(|item| item.split_once('\u{1}'));
+            let items: Vec<_> = items.filter(|(name, value)| !name.is_empty() && !value.is_empty()).collect();
+            prop_assert_eq!(scan(text.as_str()).collect::<Vec<_>>(), &items[..]);
+            let bytes = items.iter().map(|(name, value)| (name.as_bytes(), value.as_bytes()));
+            prop_assert_eq!(scan(text.as_bytes()).collect::<Vec<_>>(), bytes.collect::<Vec<_>>());
         }
 
         #[test]

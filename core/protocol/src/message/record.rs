@@ -19,6 +19,7 @@
 //! [`encode_into`] leaves them zero and [`patch`] fills them in.
 
 mod crc_property;
+mod head;
 
 use std::borrow::Cow;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
@@ -26,12 +27,12 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use bytes::{Buf, Bytes};
 use thiserror::Error;
 
-use super::properties::MAX_TEXT_BYTES;
 use super::{Message, MessageExt, Properties, sys_flag};
 
 pub use crc_property::{
     CRC_PLACEHOLDER, CRC_PROPERTY, CRC_PROPERTY_BYTES, is_crc_intact, patch_crc,
 };
+pub use head::RecordHead;
 
 /// Magic of records whose topic length has one byte.
 pub const MAGIC_V1: i32 = 0xDAA3_20A7_u32.cast_signed();
@@ -43,9 +44,6 @@ pub const MAGIC_BLANK: i32 = 0xCBD4_3194_u32.cast_signed();
 pub const BLANK_BYTES: usize = 8;
 /// Size of the smallest record: version 1, IPv4 hosts, everything empty.
 pub const MIN_BYTES: usize = 91;
-
-/// Topics longer than this use version 2.
-const MAX_TOPIC_V1: usize = 127;
 
 /// What a record is made of; see [`encode_into`].
 #[derive(Clone, Copy, Debug)]
@@ -70,8 +68,31 @@ pub struct RecordFields<'a> {
     pub prepared_transaction_offset: i64,
     /// Body as stored.
     pub body: &'a [u8],
-    /// Pieces of the properties text, written one after the other; a missing separator between two pieces is added.
-    pub properties: &'a [&'a str],
+    /// Pieces of the properties text, written one after the other; a missing separator between two pieces is added. UTF-8,
+    /// which is not looked at.
+    pub properties: &'a [&'a [u8]],
+}
+
+/// What records of one request do not share; the rest is a [`RecordHead`].
+#[derive(Clone, Copy, Debug)]
+pub struct RecordContent<'a> {
+    /// As [`RecordFields::flag`].
+    pub flag: i32,
+    /// As [`RecordFields::body`].
+    pub body: &'a [u8],
+    /// As [`RecordFields::properties`].
+    pub properties: &'a [&'a [u8]],
+}
+
+impl<'a> RecordFields<'a> {
+    /// Those that are not in the [`RecordHead`].
+    pub fn content(&self) -> RecordContent<'a> {
+        RecordContent {
+            flag: self.flag,
+            body: self.body,
+            properties: self.properties,
+        }
+    }
 }
 
 /// Why a record could not be encoded.
@@ -293,64 +314,7 @@ pub fn body_crc(body: &[u8]) -> i32 {
 /// # Errors
 /// A part does not fit its length field; `out` is then unchanged.
 pub fn encode_into(fields: &RecordFields<'_>, out: &mut Vec<u8>) -> Result<usize, EncodeError> {
-    let topic = fields.topic.as_bytes();
-    let is_v2 = topic.len() > MAX_TOPIC_V1;
-    let max = MAX_TEXT_BYTES;
-    let too_long = EncodeError::TopicTooLong {
-        bytes: topic.len(),
-        max,
-    };
-    let topic_len = i16::try_from(topic.len()).map_err(|_| too_long)?;
-    let bytes = properties_len(fields.properties);
-    let properties_len =
-        i16::try_from(bytes).map_err(|_| EncodeError::PropertiesTooLong { bytes, max })?;
-    let hosts = host_len(fields.born_host) + host_len(fields.store_host);
-    let size = 72 + hosts + fields.body.len() + 1 + usize::from(is_v2) + topic.len() + 2 + bytes;
-    let (Ok(total), Ok(body_len)) = (i32::try_from(size), i32::try_from(fields.body.len())) else {
-        return Err(EncodeError::BodyTooLong {
-            bytes: fields.body.len(),
-        });
-    };
-
-    let mut sys_flag = fields.sys_flag & !(sys_flag::BORN_HOST_V6 | sys_flag::STORE_HOST_V6);
-    sys_flag |= if fields.born_host.is_ipv6() {
-        sys_flag::BORN_HOST_V6
-    } else {
-        0
-    };
-    sys_flag |= if fields.store_host.is_ipv6() {
-        sys_flag::STORE_HOST_V6
-    } else {
-        0
-    };
-
-    // Longest with two IPv6 hosts.
-    let mut head = [0; 72 + 2 * 20];
-    head[0..4].copy_from_slice(&total.to_be_bytes());
-    head[4..8].copy_from_slice(&if is_v2 { MAGIC_V2 } else { MAGIC_V1 }.to_be_bytes());
-    head[8..12].copy_from_slice(&body_crc(fields.body).to_be_bytes());
-    head[12..16].copy_from_slice(&fields.queue_id.to_be_bytes());
-    head[16..20].copy_from_slice(&fields.flag.to_be_bytes());
-    head[36..40].copy_from_slice(&sys_flag.to_be_bytes());
-    head[40..48].copy_from_slice(&fields.born_timestamp.to_be_bytes());
-    let stored = 48 + write_host(&mut head[48..], fields.born_host);
-    let tail = stored + 8 + write_host(&mut head[stored + 8..], fields.store_host);
-    head[tail..tail + 4].copy_from_slice(&fields.reconsume_times.to_be_bytes());
-    head[tail + 4..tail + 12].copy_from_slice(&fields.prepared_transaction_offset.to_be_bytes());
-    head[tail + 12..tail + 16].copy_from_slice(&body_len.to_be_bytes());
-
-    out.reserve(size);
-    out.extend_from_slice(&head[..tail + 16]);
-    out.extend_from_slice(fields.body);
-    let [high, low] = topic_len.to_be_bytes();
-    if is_v2 {
-        out.push(high);
-    }
-    out.push(low);
-    out.extend_from_slice(topic);
-    out.extend_from_slice(&properties_len.to_be_bytes());
-    push_properties(fields.properties, |part| out.extend_from_slice(part));
-    Ok(size)
+    RecordHead::new(fields)?.encode(&fields.content(), out)
 }
 
 /// Fills in what [`encode_into`] left open. Returns `false`, changing nothing, if `record` is shorter than a record's head.
@@ -377,7 +341,7 @@ pub fn patch(
 }
 
 /// As `String::from_utf8_lossy`, which is slow with text that is valid.
-fn text(bytes: &[u8]) -> Cow<'_, str> {
+pub(super) fn text(bytes: &[u8]) -> Cow<'_, str> {
     match std::str::from_utf8(bytes) {
         Ok(text) => Cow::Borrowed(text),
         Err(_) => String::from_utf8_lossy(bytes),
@@ -391,7 +355,7 @@ fn text(bytes: &[u8]) -> Cow<'_, str> {
 pub fn rewrite(
     record: &RecordView<'_>,
     topic: &str,
-    properties: &[&str],
+    properties: &[&[u8]],
 ) -> Result<Vec<u8>, EncodeError> {
     let fields = RecordFields {
         topic,
@@ -460,45 +424,6 @@ pub fn decode_all(mut bytes: Bytes) -> Vec<MessageExt> {
         bytes.advance(size);
     }
     messages
-}
-
-fn host_len(host: SocketAddr) -> usize {
-    if host.is_ipv6() { 20 } else { 8 }
-}
-
-/// Writes a host to the start of `out`, which has room for it; returns its length.
-fn write_host(out: &mut [u8], host: SocketAddr) -> usize {
-    let port = u32::from(host.port()).to_be_bytes();
-    match host.ip() {
-        IpAddr::V4(ip) => {
-            out[..4].copy_from_slice(&ip.octets());
-            out[4..8].copy_from_slice(&port);
-            8
-        }
-        IpAddr::V6(ip) => {
-            out[..16].copy_from_slice(&ip.octets());
-            out[16..20].copy_from_slice(&port);
-            20
-        }
-    }
-}
-
-/// Hands the bytes of the properties text to `push`, adding separators that are missing between pieces.
-fn push_properties(parts: &[&str], mut push: impl FnMut(&[u8])) {
-    let mut is_open = false;
-    for part in parts.iter().filter(|part| !part.is_empty()) {
-        if is_open {
-            push(&[2]);
-        }
-        push(part.as_bytes());
-        is_open = part.as_bytes().last() != Some(&2);
-    }
-}
-
-fn properties_len(parts: &[&str]) -> usize {
-    let mut len = 0;
-    push_properties(parts, |part| len += part.len());
-    len
 }
 
 /// Takes fields off the front of a slice; `None` once it is too short.

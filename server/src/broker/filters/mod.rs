@@ -348,21 +348,14 @@ impl FilterTable {
 }
 
 impl BitSource for FilterTable {
-    fn bits(&self, topic: &str, properties: &[&str]) -> Option<Box<[u8]>> {
+    fn bits(&self, topic: &str, properties: &[&[u8]]) -> Option<Box<[u8]>> {
         let topics = self.topics.read();
         let groups = topics.get(topic)?;
-        let joined;
-        let properties = match properties {
-            [] => "",
-            [one] => one,
-            pieces => {
-                joined = pieces.concat();
-                &joined
-            }
-        };
+        let joined = properties.concat();
+        let properties = String::from_utf8_lossy(&joined);
         let mut bits = vec![0; self.bloom.bytes()];
         for filter in groups.values() {
-            if filter.filter.matches(properties) {
+            if filter.filter.matches(&properties) {
                 bloom::set(&mut bits, &filter.bloom);
             }
         }

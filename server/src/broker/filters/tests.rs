@@ -142,15 +142,15 @@ fn file_is_the_references_and_survives_a_restart() {
 fn bits_spare_messages_that_did_not_pass_and_never_others() {
     let dir = tempfile::tempdir().unwrap();
     let table = open(dir.path(), 0);
-    assert_eq!(table.bits("T", &["a\u{1}1\u{2}"]), None);
+    assert_eq!(table.bits("T", &[b"a\x011\x02"]), None);
     table.register("g", &[sql("T", "a = 1", 5)], 10_000);
     let filter = table.get("T", "g").unwrap();
     let stored = |bits: &[u8], store_timestamp| StoredBits {
         store_timestamp,
         bits: bits.into(),
     };
-    let matching = table.bits("T", &["x\u{1}y\u{2}", "a\u{1}1\u{2}"]).unwrap();
-    let other = table.bits("T", &["a\u{1}2\u{2}"]).unwrap();
+    let matching = table.bits("T", &[b"x\x01y\x02", b"a\x011\x02"]).unwrap();
+    let other = table.bits("T", &[b"a\x012\x02"]).unwrap();
     assert!(filter.may_pass(&stored(&matching, 11_001)));
     assert!(!filter.may_pass(&stored(&other, 11_001)));
     assert!(filter.may_pass(&stored(&other, 11_000)), "stored before");

@@ -376,7 +376,7 @@ fn under_topic(
     if properties::find(&text, property::POP_CK).is_none() {
         properties::append_item(&mut added, property::POP_CK, &receipt.to_string());
     }
-    record::rewrite(record, topic, &[&text, &added])
+    record::rewrite(record, topic, &[record.properties, added.as_bytes()])
 }
 
 /// Queue offsets of the messages of a read.

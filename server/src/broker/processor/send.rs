@@ -15,8 +15,8 @@ use kerolox_protocol::header::recall::RecallMessageResponseHeader;
 use kerolox_protocol::header::send::{
     SendMessageRequestHeader, SendMessageRequestHeaderV2, SendMessageResponseHeader,
 };
-use kerolox_protocol::message::properties;
-use kerolox_protocol::message::record::RecordFields;
+use kerolox_protocol::message::properties::{self, Text};
+use kerolox_protocol::message::record::{RecordContent, RecordFields, RecordHead};
 use kerolox_protocol::message::{batch, id, name, property};
 use kerolox_protocol::{Command, RequestCode, ResponseCode, SerializeType};
 
@@ -32,8 +32,8 @@ use crate::store::{
 };
 
 /// Properties that make a send leave the fast path: they are stripped, or change where the message goes.
-struct Marks<'a> {
-    keys: Keys<'a>,
+struct Marks<T> {
+    keys: Keys<T>,
     /// A property that the broker sets itself is already there.
     stamped: bool,
     delay_level: i32,
@@ -125,10 +125,10 @@ impl SendBatch {
         &mut self,
         broker: &Broker,
         request: &Request<'_>,
-        keys: &Keys<'_>,
+        has_unique: bool,
     ) -> Option<String> {
         self.text.clear();
-        if keys.unique.is_some() {
+        if has_unique {
             return None;
         }
         let unique = broker.unique_id(request.now_ms);
@@ -211,28 +211,22 @@ fn prepare_header(
         );
     }
     let queue = queue(broker, header.topic, queue_id, batch)?;
-    let made = batch.make_unique(broker, request, &marks.keys);
+    let made = batch.make_unique(broker, request, marks.keys.unique.is_some());
     let keys = marks.keys.or_unique(made.as_deref());
     let unique = batch.keep_unique(keys.unique.unwrap_or_default());
+    let mut head = head(broker, request, header, queue_id, batch)?;
+    let content = RecordContent {
+        flag: header.flag,
+        body: &request.command.body,
+        properties: &[
+            text.as_bytes(),
+            broker.stamp.as_bytes(),
+            batch.text.as_bytes(),
+        ],
+    };
     let first = batch
         .records
-        .push_keyed(
-            &queue,
-            &RecordFields {
-                topic: header.topic,
-                queue_id,
-                flag: header.flag,
-                sys_flag: header.sys_flag | batch.topic_flags,
-                born_timestamp: header.born_timestamp,
-                born_host: request.session.peer(),
-                store_host: broker.store_host,
-                reconsume_times: header.reconsume_times.unwrap_or_default(),
-                prepared_transaction_offset: 0,
-                body: &request.command.body,
-                properties: &[text, &broker.stamp, &batch.text],
-            },
-            &keys,
-        )
+        .push_keyed(&queue, &mut head, &content, &keys.bytes())
         .map_err(|error| refusal_for(&error))?;
     batch.acks.push(Pending {
         request: index,
@@ -308,6 +302,7 @@ fn push_elements(
             ),
         ));
     }
+    let mut head = head(broker, request, header, queue_id, batch)?;
     for element in batch::elements(&request.command.body) {
         let element = element.map_err(|error| {
             Refusal::new(
@@ -322,30 +317,47 @@ fn push_elements(
                 "a message of a batch is delayed, by a level or a timer, or part of a transaction; send it alone",
             ));
         }
-        let made = batch.make_unique(broker, request, &marks.keys);
-        let keys = marks.keys.or_unique(made.as_deref());
+        let made = batch.make_unique(broker, request, marks.keys.unique.is_some());
+        let keys = marks.keys.or_unique(made.as_deref().map(str::as_bytes));
+        let content = RecordContent {
+            flag: element.flag,
+            body: element.body,
+            properties: &[
+                element.properties,
+                broker.stamp.as_bytes(),
+                batch.text.as_bytes(),
+            ],
+        };
         batch
             .records
-            .push_keyed(
-                queue,
-                &RecordFields {
-                    topic: header.topic,
-                    queue_id,
-                    flag: element.flag,
-                    sys_flag: header.sys_flag | batch.topic_flags,
-                    born_timestamp: header.born_timestamp,
-                    born_host: request.session.peer(),
-                    store_host: broker.store_host,
-                    reconsume_times: header.reconsume_times.unwrap_or_default(),
-                    prepared_transaction_offset: 0,
-                    body: element.body,
-                    properties: &[element.properties, &broker.stamp, &batch.text],
-                },
-                &keys,
-            )
+            .push_keyed(queue, &mut head, &content, &keys)
             .map_err(|error| refusal_for(&error))?;
     }
     Ok(())
+}
+
+/// What the records of a send share.
+fn head<'a>(
+    broker: &Broker,
+    request: &Request<'_>,
+    header: &SendMessageRequestHeaderV2<'a>,
+    queue_id: i32,
+    batch: &SendBatch,
+) -> Result<RecordHead<'a>, Refusal> {
+    let head = RecordHead::new(&RecordFields {
+        topic: header.topic,
+        queue_id,
+        flag: header.flag,
+        sys_flag: header.sys_flag | batch.topic_flags,
+        born_timestamp: header.born_timestamp,
+        born_host: request.session.peer(),
+        store_host: broker.store_host,
+        reconsume_times: header.reconsume_times.unwrap_or_default(),
+        prepared_transaction_offset: 0,
+        body: &[],
+        properties: &[],
+    });
+    head.map_err(|error| refusal_for(&error.into()))
 }
 
 /// The topic of a send: known, or created from its default topic.
@@ -392,7 +404,7 @@ fn queue(
     Ok(queue)
 }
 
-fn marks(text: &str) -> Marks<'_> {
+fn marks<T: Text>(text: T) -> Marks<T> {
     let mut marks = Marks {
         keys: Keys::default(),
         stamped: false,
@@ -402,23 +414,49 @@ fn marks(text: &str) -> Marks<'_> {
         light: false,
     };
     for (name, value) in properties::scan(text) {
-        match name {
-            property::TAGS => marks.keys.tags = Some(value),
-            property::UNIQ_KEY => marks.keys.unique = Some(value),
-            property::KEYS => marks.keys.keys = Some(value),
-            property::DELAY => marks.delay_level = value.parse().unwrap_or_default(),
-            property::TRAN_MSG => marks.transaction = value.eq_ignore_ascii_case("true"),
-            property::TIMER_DELAY_SEC | property::TIMER_DELAY_MS | property::TIMER_DELIVER_MS => {
+        match name.as_ref() {
+            names::TAGS => marks.keys.tags = Some(value),
+            names::UNIQ_KEY => marks.keys.unique = Some(value),
+            names::KEYS => marks.keys.keys = Some(value),
+            names::DELAY => marks.delay_level = level(value.as_ref()),
+            names::TRAN_MSG => {
+                marks.transaction = value.as_ref().eq_ignore_ascii_case(b"true");
+            }
+            names::TIMER_DELAY_SEC | names::TIMER_DELAY_MS | names::TIMER_DELIVER_MS => {
                 marks.timer = true;
             }
-            property::MSG_REGION | property::TRACE_ON | property::CLUSTER | property::POP_CK => {
+            names::MSG_REGION | names::TRACE_ON | names::CLUSTER | names::POP_CK => {
                 marks.stamped = true;
             }
-            property::INNER_MULTI_DISPATCH => marks.light = true,
+            names::INNER_MULTI_DISPATCH => marks.light = true,
             _ => {}
         }
     }
     marks
+}
+
+fn level(value: &[u8]) -> i32 {
+    let text = str::from_utf8(value).unwrap_or_default();
+    text.parse().unwrap_or_default()
+}
+
+/// Names that [`marks`] looks for, as bytes.
+mod names {
+    use kerolox_protocol::message::property;
+
+    pub(super) const TAGS: &[u8] = property::TAGS.as_bytes();
+    pub(super) const UNIQ_KEY: &[u8] = property::UNIQ_KEY.as_bytes();
+    pub(super) const KEYS: &[u8] = property::KEYS.as_bytes();
+    pub(super) const DELAY: &[u8] = property::DELAY.as_bytes();
+    pub(super) const TRAN_MSG: &[u8] = property::TRAN_MSG.as_bytes();
+    pub(super) const TIMER_DELAY_SEC: &[u8] = property::TIMER_DELAY_SEC.as_bytes();
+    pub(super) const TIMER_DELAY_MS: &[u8] = property::TIMER_DELAY_MS.as_bytes();
+    pub(super) const TIMER_DELIVER_MS: &[u8] = property::TIMER_DELIVER_MS.as_bytes();
+    pub(super) const MSG_REGION: &[u8] = property::MSG_REGION.as_bytes();
+    pub(super) const TRACE_ON: &[u8] = property::TRACE_ON.as_bytes();
+    pub(super) const CLUSTER: &[u8] = property::CLUSTER.as_bytes();
+    pub(super) const POP_CK: &[u8] = property::POP_CK.as_bytes();
+    pub(super) const INNER_MULTI_DISPATCH: &[u8] = property::INNER_MULTI_DISPATCH.as_bytes();
 }
 
 impl SendBatch {

@@ -447,7 +447,7 @@ fn ask(broker: &Broker, message: &MessageExt, copy: &Draft, stored: Stored) {
         reconsume_times: copy.reconsume_times,
         prepared_transaction_offset: 0,
         body: &copy.body,
-        properties: &[&properties],
+        properties: &[properties.as_bytes()],
     };
     let mut body = Vec::new();
     if let Err(error) = record::encode_into(&fields, &mut body) {

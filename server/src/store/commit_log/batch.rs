@@ -6,7 +6,7 @@ use std::ops::Range;
 use std::sync::Arc;
 
 use kerolox_protocol::message::{
-    EncodeError, RecordFields, name, properties, record, sys_flag, tags,
+    EncodeError, RecordContent, RecordFields, RecordHead, name, properties, record, sys_flag, tags,
 };
 
 use super::append::Run;
@@ -60,6 +60,17 @@ pub(crate) struct Entry {
     pub(crate) group_len: usize,
 }
 
+/// Where a group begins that has not ended.
+#[derive(Clone, Copy, Debug)]
+struct OpenGroup {
+    /// Its first entry.
+    first: usize,
+    /// Its first byte in the arena.
+    start: usize,
+    /// Its first key hash.
+    first_hash: usize,
+}
+
 /// Limits that [`AppendBatch::push`] checks.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Limits {
@@ -87,8 +98,7 @@ pub struct AppendBatch {
     pub(crate) results: Vec<Result<Appended, AppendError>>,
     pub(crate) arrivals: Vec<usize>,
     pub(crate) store_timestamp: i64,
-    /// First entry of the open group.
-    group: Option<usize>,
+    group: Option<OpenGroup>,
     bit_source: Option<Arc<dyn BitSource>>,
     hasher: KeyHasher,
 }
@@ -124,23 +134,24 @@ impl AppendBatch {
         fields: &RecordFields<'_>,
         tags_code: i64,
     ) -> Result<usize, StoreError> {
-        let keys = Keys::of(fields.properties);
-        self.push_entry(queue, fields, TagsCode::Hash(tags_code), &keys)
+        self.push_fields(queue, fields, TagsCode::Hash(tags_code))
     }
 
     /// As [`AppendBatch::push`] by the tags among the record's keys, which the caller knows already: `keys` must be those
-    /// that [`Keys::of`] finds in the record's properties.
+    /// that [`Keys::of`] finds in the record's properties. The head serves all records of a request.
     ///
     /// # Errors
     /// As [`AppendBatch::push`].
     pub fn push_keyed(
         &mut self,
         queue: &Arc<QueueHandle>,
-        fields: &RecordFields<'_>,
-        keys: &Keys<'_>,
+        head: &mut RecordHead<'_>,
+        content: &RecordContent<'_>,
+        keys: &Keys<&[u8]>,
     ) -> Result<usize, StoreError> {
-        let tags_code = TagsCode::Hash(tags::tags_code(keys.tags));
-        self.push_entry(queue, fields, tags_code, keys)
+        let tags = keys.tags.map(String::from_utf8_lossy);
+        let tags_code = TagsCode::Hash(tags::tags_code(tags.as_deref()));
+        self.push_entry(queue, head, content, tags_code, keys)
     }
 
     /// Adds a record of the delay topic: its unit holds the store timestamp plus `delay_ms`.
@@ -153,8 +164,7 @@ impl AppendBatch {
         fields: &RecordFields<'_>,
         delay_ms: i64,
     ) -> Result<usize, StoreError> {
-        let keys = Keys::of(fields.properties);
-        self.push_entry(queue, fields, TagsCode::DeliverAfterMs(delay_ms), &keys)
+        self.push_fields(queue, fields, TagsCode::DeliverAfterMs(delay_ms))
     }
 
     /// Adds a record that is in further queues, too ([`crate::store::light`]). Each gets a unit with the record's own; the
@@ -185,13 +195,12 @@ impl AppendBatch {
         }
         let places = light::places(further.len());
         let mut pieces = fields.properties.to_vec();
-        pieces.push(&places);
+        pieces.push(places.as_bytes());
         let fields = RecordFields {
             properties: &pieces,
             ..*fields
         };
-        let keys = Keys::of(fields.properties);
-        let index = self.push_entry(queue, &fields, TagsCode::Hash(tags_code), &keys)?;
+        let index = self.push_fields(queue, &fields, TagsCode::Hash(tags_code))?;
         let Some(entry) = self.entries.get_mut(index) else {
             return Ok(index);
         };
@@ -211,38 +220,47 @@ impl AppendBatch {
         Ok(index)
     }
 
-    fn push_entry(
+    fn push_fields(
         &mut self,
         queue: &Arc<QueueHandle>,
         fields: &RecordFields<'_>,
         tags_code: TagsCode,
-        keys: &Keys<'_>,
     ) -> Result<usize, StoreError> {
-        let topic_len = fields.topic.len();
-        if topic_len == 0 || topic_len > name::MAX_RETRY_TOPIC_BYTES {
+        let keys = Keys::of(fields.properties);
+        let mut head = RecordHead::new(fields)?;
+        self.push_entry(queue, &mut head, &fields.content(), tags_code, &keys)
+    }
+
+    fn push_entry(
+        &mut self,
+        queue: &Arc<QueueHandle>,
+        head: &mut RecordHead<'_>,
+        content: &RecordContent<'_>,
+        tags_code: TagsCode,
+        keys: &Keys<&[u8]>,
+    ) -> Result<usize, StoreError> {
+        let topic = head.topic();
+        if topic.is_empty() || topic.len() > name::MAX_RETRY_TOPIC_BYTES {
             return Err(StoreError::MessageIllegal(
                 "the topic is empty or longer than 255 bytes",
             ));
         }
-        if topic_len > name::MAX_TOPIC_BYTES
-            && !name::is_retry_topic(fields.topic)
-            && !name::is_dlq_topic(fields.topic)
+        if topic.len() > name::MAX_TOPIC_BYTES
+            && !name::is_retry_topic(topic)
+            && !name::is_dlq_topic(topic)
         {
             return Err(StoreError::MessageIllegal(
                 "the topic is longer than 127 bytes",
             ));
         }
-        if fields.body.len() > self.limits.max_body {
+        if content.body.len() > self.limits.max_body {
             return Err(StoreError::MessageIllegal(
                 "the body is longer than the maximum message size",
             ));
         }
-        if let Some(first) = self.group
-            && self
-                .entries
-                .get(first)
-                .and_then(|entry| self.queues.get(entry.queue))
-                .is_some_and(|other| !Arc::ptr_eq(other, queue))
+        let queue = self.number_of(queue);
+        if let Some(first) = self.group.and_then(|group| self.entries.get(group.first))
+            && first.queue != queue
         {
             return Err(StoreError::MessageIllegal(
                 "the messages of a batch belong to different queues",
@@ -250,32 +268,32 @@ impl AppendBatch {
         }
         let start = self.arena.len();
         let size = if self.limits.appends_crc {
-            encode_with_crc(fields, &mut self.arena)?
+            encode_with_crc(head, content, &mut self.arena)?
         } else {
-            record::encode_into(fields, &mut self.arena)?
+            head.encode(content, &mut self.arena)?
         };
-        let size_limit = self
-            .limits
-            .max_body
-            .saturating_add(RECORD_MARGIN)
-            .min(self.group_room());
-        let checked = i32::try_from(size).ok().filter(|_| size <= size_limit);
+        let of_group = self.group.map_or(start, |group| group.start);
+        // A record, and a group, lies in one segment.
+        let room = self.limits.segment_len.saturating_sub(record::BLANK_BYTES);
+        let most = self.limits.max_body.saturating_add(RECORD_MARGIN);
+        let fits = size <= most && self.arena.len() - of_group <= room;
+        let checked = i32::try_from(size).ok().filter(|_| fits);
         let Some(record_size) = checked else {
             self.arena.truncate(start);
-            return Err(if size <= self.limits.max_body + RECORD_MARGIN {
+            return Err(if size <= most {
                 StoreError::MessageIllegal("the record or batch does not fit a commit log segment")
             } else {
                 EncodeError::BodyTooLong {
-                    bytes: fields.body.len(),
+                    bytes: content.body.len(),
                 }
                 .into()
             });
         };
-        let queue = self.number_of(queue);
         let first_hash = self.hashes.len();
         if self.limits.is_indexed {
-            let (topic, hashes) = (fields.topic.as_bytes(), &mut self.hashes);
-            let Ok(()) = self.hasher.each_of(topic, fields.sys_flag, keys, |hash| {
+            let hashes = &mut self.hashes;
+            let topic = topic.as_bytes();
+            let Ok(()) = self.hasher.each_of(topic, head.sys_flag(), keys, |hash| {
                 hashes.push(hash);
                 Ok::<(), Infallible>(())
             });
@@ -289,8 +307,8 @@ impl AppendBatch {
             bits: self
                 .bit_source
                 .as_ref()
-                .and_then(|source| source.bits(fields.topic, fields.properties)),
-            is_queued: sys_flag::is_queued(fields.sys_flag),
+                .and_then(|source| source.bits(topic, content.properties)),
+            is_queued: sys_flag::is_queued(head.sys_flag()),
             lights: 0..0,
             hashes: first_hash..self.hashes.len(),
             group_len: 1,
@@ -309,46 +327,35 @@ impl AppendBatch {
         self.queues.len() - 1
     }
 
-    /// Bytes that a record, or the rest of the open group, may have to fit one segment.
-    fn group_room(&self) -> usize {
-        let first = self.group.and_then(|first| self.entries.get(first));
-        let used = first.map_or(0, |first| {
-            self.entries
-                .last()
-                .map_or(0, |last| last.range.end - first.range.start)
-        });
-        self.limits
-            .segment_len
-            .saturating_sub(record::BLANK_BYTES + used)
-    }
-
     /// Begins an ordinary batch: what is pushed until [`AppendBatch::end_group`] gets consecutive offsets of one queue,
     /// lies in one segment, and is appended or refused as a whole.
     pub fn begin_group(&mut self) {
-        self.group = Some(self.entries.len());
+        self.group = Some(OpenGroup {
+            first: self.entries.len(),
+            start: self.arena.len(),
+            first_hash: self.hashes.len(),
+        });
     }
 
     /// Ends the group.
     pub fn end_group(&mut self) {
-        let Some(first) = self.group.take() else {
+        let Some(group) = self.group.take() else {
             return;
         };
-        let group_len = self.entries.len() - first;
-        if let Some(first) = self.entries.get_mut(first) {
+        let group_len = self.entries.len() - group.first;
+        if let Some(first) = self.entries.get_mut(group.first) {
             first.group_len = group_len;
         }
     }
 
     /// Drops what was pushed since [`AppendBatch::begin_group`]: one of the messages was refused.
     pub fn abort_group(&mut self) {
-        let Some(first) = self.group.take() else {
+        let Some(group) = self.group.take() else {
             return;
         };
-        if let Some(entry) = self.entries.get(first) {
-            self.arena.truncate(entry.range.start);
-            self.hashes.truncate(entry.hashes.start);
-        }
-        self.entries.truncate(first);
+        self.arena.truncate(group.start);
+        self.hashes.truncate(group.first_hash);
+        self.entries.truncate(group.first);
     }
 
     /// One result per entry after an append, in the order of the pushes.
@@ -410,24 +417,31 @@ impl AppendBatch {
 }
 
 /// Encodes a record with room for its CRC as the last property; one that came with the message goes.
-fn encode_with_crc(fields: &RecordFields<'_>, out: &mut Vec<u8>) -> Result<usize, EncodeError> {
-    let is_crc = |name: &str| name == record::CRC_PROPERTY;
-    let mut kept = String::new();
-    let mut pieces = fields.properties.to_vec();
+fn encode_with_crc(
+    head: &mut RecordHead<'_>,
+    content: &RecordContent<'_>,
+    out: &mut Vec<u8>,
+) -> Result<usize, EncodeError> {
+    let crc = record::CRC_PROPERTY.as_bytes();
+    let mut kept = Vec::new();
+    let mut pieces = content.properties.to_vec();
     if pieces
         .iter()
-        .any(|piece| piece.contains(record::CRC_PROPERTY))
+        .any(|piece| memchr::memmem::find(piece, crc).is_some())
     {
-        let items = pieces.iter().flat_map(|piece| properties::scan(piece));
-        for (name, value) in items.filter(|(name, _)| !is_crc(name)) {
-            properties::append_item(&mut kept, name, value);
+        let items = pieces.iter().flat_map(|piece| properties::scan(*piece));
+        for (name, value) in items.filter(|(name, _)| *name != crc) {
+            kept.extend_from_slice(name);
+            kept.push(1);
+            kept.extend_from_slice(value);
+            kept.push(2);
         }
         pieces = vec![&kept];
     }
-    pieces.push(record::CRC_PLACEHOLDER);
-    let fields = RecordFields {
+    pieces.push(record::CRC_PLACEHOLDER.as_bytes());
+    let content = RecordContent {
         properties: &pieces,
-        ..*fields
+        ..*content
     };
-    record::encode_into(&fields, out)
+    head.encode(&content, out)
 }

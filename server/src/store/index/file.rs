@@ -201,13 +201,12 @@ impl IndexFile {
 
     /// Makes entries of the gathered keys; returns what the header will be.
     fn make_entries(&mut self, disk: &dyn Disk, gathered: &mut Gathered) -> io::Result<Header> {
-        let shape = self.shape;
+        let (count, shape) = (self.header.count, self.shape);
         // The slots lie far apart: all are asked for before the first is needed.
+        let writer = self.writer(disk)?;
+        let chain = |key: &Key| chain(writer.as_ref(), shape, count, shape.slot_at(key.hash));
         gathered.chains.clear();
-        for key in &gathered.keys {
-            let chain = self.chain(disk, shape.slot_at(key.hash))?;
-            gathered.chains.push(chain);
-        }
+        gathered.chains.extend(gathered.keys.iter().map(chain));
         gathered.entries.clear();
         gathered.newest.clear();
         let mut header = self.header;
@@ -242,28 +241,6 @@ impl IndexFile {
         Ok(header)
     }
 
-    /// Number of the newest entry of the chain in a slot, 0 for none.
-    fn chain(&mut self, disk: &dyn Disk, slot_at: u64) -> io::Result<u32> {
-        let (count, shape) = (self.header.count, self.shape);
-        let writer = self.writer(disk)?;
-        let newest = peek(writer.as_ref(), slot_at, SLOT_BYTES).map_or(0, |bytes| {
-            bytes
-                .first_chunk()
-                .map_or(0, |slot| u32::from_be_bytes(*slot))
-        });
-        if newest < count {
-            return Ok(newest);
-        }
-        if newest > count {
-            return Ok(0);
-        }
-        // The reference's broker was killed between the slot and the count: its entry is written, but not counted, and
-        // will be overwritten; the chain goes on behind it.
-        let uncounted = peek(writer.as_ref(), shape.entry_at(newest), ENTRY_BYTES);
-        let previous = uncounted.and_then(|bytes| Entry::decode(&bytes));
-        Ok(previous.map_or(0, |entry| entry.previous).min(count - 1))
-    }
-
     /// Adds the commit-log offsets of matching entries, newest first, until there are `max`.
     ///
     /// Store times are known to the second here: a record is taken if any time in its second matches.
@@ -282,8 +259,9 @@ impl IndexFile {
             return Ok(());
         }
         self.is_used = true;
-        let mut number = self.chain(disk, shape.slot_at(search.key_hash))?;
         let writer = self.writer(disk)?;
+        let slot_at = shape.slot_at(search.key_hash);
+        let mut number = chain(writer.as_ref(), shape, header.count, slot_at);
         while number > 0 && number < header.count && found.len() < max {
             let bytes = peek(writer.as_ref(), shape.entry_at(number), ENTRY_BYTES);
             let Some(entry) = bytes.and_then(|bytes| Entry::decode(&bytes)) else {
@@ -350,6 +328,26 @@ fn open(shape: Shape, create: bool) -> OpenSegment {
         readable: 0,
         head: &[],
     }
+}
+
+/// Number of the newest entry of the chain in a slot of a file with `count`, 0 for none.
+fn chain(writer: &dyn SegmentWriter, shape: Shape, count: u32, slot_at: u64) -> u32 {
+    let newest = peek(writer, slot_at, SLOT_BYTES).map_or(0, |bytes| {
+        bytes
+            .first_chunk()
+            .map_or(0, |slot| u32::from_be_bytes(*slot))
+    });
+    if newest < count {
+        return newest;
+    }
+    if newest > count {
+        return 0;
+    }
+    // The reference's broker was killed between the slot and the count: its entry is written, but not counted, and
+    // will be overwritten; the chain goes on behind it.
+    let uncounted = peek(writer, shape.entry_at(newest), ENTRY_BYTES);
+    let previous = uncounted.and_then(|bytes| Entry::decode(&bytes));
+    previous.map_or(0, |entry| entry.previous).min(count - 1)
 }
 
 fn peek(writer: &dyn SegmentWriter, at: u64, len: u64) -> Option<std::borrow::Cow<'_, [u8]>> {

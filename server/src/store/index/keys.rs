@@ -5,45 +5,59 @@ use kerolox_protocol::message::record::RecordView;
 use kerolox_protocol::message::{properties, property, sys_flag};
 
 /// Marks keys that are made of tags.
-const TAG_KIND: &str = "T#";
+const TAG_KIND: &[u8] = b"T#";
 
-/// What the index finds a record by, of its properties.
+/// What the index finds a record by, of its properties, as text or bytes.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Keys<'a> {
+pub struct Keys<T> {
     /// UNIQ_KEY.
-    pub unique: Option<&'a str>,
+    pub unique: Option<T>,
     /// KEYS: several, separated by spaces.
-    pub keys: Option<&'a str>,
+    pub keys: Option<T>,
     /// TAGS.
-    pub tags: Option<&'a str>,
+    pub tags: Option<T>,
 }
 
-impl<'a> Keys<'a> {
+impl<'a> Keys<&'a [u8]> {
     /// Those in a properties text in pieces, as in a [`kerolox_protocol::message::RecordFields`].
-    pub fn of(pieces: &[&'a str]) -> Self {
+    pub fn of(pieces: &[&'a [u8]]) -> Self {
+        const UNIQ_KEY: &[u8] = property::UNIQ_KEY.as_bytes();
+        const KEYS: &[u8] = property::KEYS.as_bytes();
+        const TAGS: &[u8] = property::TAGS.as_bytes();
         let mut keys = Self::default();
-        for (name, value) in pieces.iter().flat_map(|piece| properties::scan(piece)) {
+        for (name, value) in pieces.iter().flat_map(|piece| properties::scan(*piece)) {
             match name {
-                property::UNIQ_KEY => keys.unique = Some(value),
-                property::KEYS => keys.keys = Some(value),
-                property::TAGS => keys.tags = Some(value),
+                UNIQ_KEY => keys.unique = Some(value),
+                KEYS => keys.keys = Some(value),
+                TAGS => keys.tags = Some(value),
                 _ => {}
             }
         }
         keys
     }
 
+    fn is_empty(&self) -> bool {
+        self.unique.is_none() && self.keys.is_none() && self.tags.is_none()
+    }
+}
+
+impl<'a, T: AsRef<[u8]> + ?Sized> Keys<&'a T> {
     /// With this unique key if there is none.
     #[must_use]
-    pub fn or_unique(self, unique: Option<&'a str>) -> Self {
+    pub fn or_unique(self, unique: Option<&'a T>) -> Self {
         Self {
             unique: self.unique.or(unique),
             ..self
         }
     }
 
-    fn is_empty(&self) -> bool {
-        self.unique.is_none() && self.keys.is_none() && self.tags.is_none()
+    /// As bytes.
+    pub fn bytes(&self) -> Keys<&'a [u8]> {
+        Keys {
+            unique: self.unique.map(AsRef::as_ref),
+            keys: self.keys.map(AsRef::as_ref),
+            tags: self.tags.map(AsRef::as_ref),
+        }
     }
 }
 
@@ -64,8 +78,7 @@ impl KeyHasher {
         record: &RecordView<'_>,
         each: &mut dyn FnMut(i32) -> Result<(), E>,
     ) -> Result<(), E> {
-        let text = record.properties();
-        let keys = Keys::of(&[&text]);
+        let keys = Keys::of(&[record.properties]);
         self.each_of(record.topic, record.sys_flag, &keys, each)
     }
 
@@ -77,7 +90,7 @@ impl KeyHasher {
         &mut self,
         topic: &[u8],
         sys_flag: i32,
-        keys: &Keys<'_>,
+        keys: &Keys<&[u8]>,
         mut each: impl FnMut(i32) -> Result<(), E>,
     ) -> Result<(), E> {
         if keys.is_empty() || sys_flag::transaction(sys_flag) == sys_flag::TRANSACTION_ROLLBACK {
@@ -87,7 +100,8 @@ impl KeyHasher {
         if let Some(unique) = keys.unique {
             each(without_sign(extend(self.prefix, unique)))?;
         }
-        for key in keys.keys.into_iter().flat_map(|keys| keys.split(' ')) {
+        let several = keys.keys.into_iter();
+        for key in several.flat_map(|keys| keys.split(|byte| *byte == b' ')) {
             if !key.is_empty() {
                 each(without_sign(extend(self.prefix, key)))?;
             }
@@ -102,17 +116,16 @@ impl KeyHasher {
         if self.topic != topic || self.topic.is_empty() {
             self.topic.clear();
             self.topic.extend_from_slice(topic);
-            let topic = String::from_utf8_lossy(topic);
-            self.prefix = extend(extend(0, &topic), "#");
+            self.prefix = extend(extend(0, topic), b"#");
         }
     }
 }
 
-/// Goes on with the hash of a text: 31 times what was, plus the next UTF-16 unit.
-fn extend(before: i32, text: &str) -> i32 {
+/// Goes on with the hash of a text: 31 times what was, plus the next UTF-16 unit. What is not UTF-8 stands for U+FFFD.
+fn extend(before: i32, text: &[u8]) -> i32 {
     let mix = |hash: i32, unit: i32| hash.wrapping_mul(31).wrapping_add(unit);
     // As if it were ASCII, which it almost always is; whether it was shows at the end.
-    let (eights, rest) = text.as_bytes().as_chunks::<8>();
+    let (eights, rest) = text.as_chunks::<8>();
     let (mut hash, mut seen) = (before, 0);
     for eight in eights {
         let word = u64::from_le_bytes(*eight);
@@ -126,8 +139,10 @@ fn extend(before: i32, text: &str) -> i32 {
         hash = mix(hash, (*byte).into());
     }
     if seen & 0x8080_8080_8080_8080 != 0 {
-        let units = text.encode_utf16();
-        return units.fold(before, |hash, unit| mix(hash, unit.into()));
+        let text = String::from_utf8_lossy(text);
+        return text
+            .encode_utf16()
+            .fold(before, |hash, unit| mix(hash, unit.into()));
     }
     hash
 }
@@ -164,11 +179,15 @@ mod tests {
                 "\u{7F}\u{7F}\u{7F}\u{7F}\u{7F}\u{7F}\u{7F}\u{7F}\u{7F}",
             ),
         ] {
-            let hash = without_sign(extend(extend(extend(0, topic), "#"), key));
+            let before = extend(extend(0, topic.as_bytes()), b"#");
+            let hash = without_sign(extend(before, key.as_bytes()));
             assert_eq!(hash, key_hash(topic, key));
         }
         assert_eq!(
-            without_sign(extend(extend(extend(extend(0, "t"), "#"), TAG_KIND), "a")),
+            without_sign(extend(
+                extend(extend(extend(0, b"t"), b"#"), TAG_KIND),
+                b"a"
+            )),
             key_hash("t", "T#a")
         );
     }

@@ -49,7 +49,7 @@ pub(crate) struct MessageIndex {
     taken: Mutex<Taken>,
     /// Commit-log offset before which all keys are in the files.
     indexed: AtomicU64,
-    /// Store time of the last record that was read for the index.
+    /// Latest store time of the records whose keys are in the files.
     last_timestamp: AtomicI64,
     /// The last pass failed; said once.
     is_failing: AtomicBool,
@@ -124,7 +124,7 @@ impl MessageIndex {
         self.indexed.load(Ordering::Acquire)
     }
 
-    /// Store time of the last record that was read for the index, Unix milliseconds.
+    /// Latest store time of the records whose keys are in the files, Unix milliseconds.
     pub(crate) fn last_timestamp(&self) -> i64 {
         self.last_timestamp.load(Ordering::Acquire)
     }
@@ -157,6 +157,7 @@ impl MessageIndex {
             index: self,
             files,
             reached: start,
+            last_timestamp: 0,
         };
         let outcome = pass.take(log, end, most);
         let written = pass.write().map_err(StoreError::io("write", &self.dir));
@@ -248,6 +249,8 @@ struct Pass<'a> {
     files: MutexGuard<'a, Vec<IndexFile>>,
     /// Commit-log offset before which all keys are in the files or gathered.
     reached: u64,
+    /// Latest store time of the records before it.
+    last_timestamp: i64,
 }
 
 impl Pass<'_> {
@@ -305,16 +308,17 @@ impl Pass<'_> {
 
     /// All keys of a record that ends at `end` are gathered.
     fn pass(&mut self, timestamp: i64, end: u64) {
-        let last = &self.index.last_timestamp;
-        last.fetch_max(timestamp, Ordering::AcqRel);
+        self.last_timestamp = self.last_timestamp.max(timestamp);
         self.reached = end;
     }
 
     fn add(&mut self, key: Key) -> Result<(), StoreError> {
-        if self.files.last().is_none_or(IndexFile::is_full) {
-            let rolled = self.roll(key.timestamp);
-            rolled.map_err(StoreError::io("write", &self.index.dir))?;
+        if let Some(file) = self.files.last_mut().filter(|file| !file.is_full()) {
+            file.add(key);
+            return Ok(());
         }
+        let rolled = self.roll(key.timestamp);
+        rolled.map_err(StoreError::io("write", &self.index.dir))?;
         if let Some(file) = self.files.last_mut() {
             file.add(key);
         }
@@ -354,6 +358,8 @@ impl Pass<'_> {
             return Err(error);
         }
         index.indexed.store(self.reached, Ordering::Release);
+        let last = &index.last_timestamp;
+        last.fetch_max(self.last_timestamp, Ordering::AcqRel);
         Ok(())
     }
 }

@@ -54,7 +54,7 @@ fn disk(is_stopped: bool) -> SimDisk {
         let text = format!("TAGS\u{1}t\u{2}UNIQ_KEY\u{1}u{number}\u{2}KEYS\u{1}k{number}\u{2}");
         let body = number.to_string().repeat(40);
         let mut batch = store.new_batch();
-        let properties = [text.as_str()];
+        let properties = [text.as_bytes()];
         let fields = fields("orders", queue_id, body.as_bytes(), &properties);
         batch.push(&queue, &fields, 0).unwrap();
         assert_eq!(store.append(&mut batch).appended, 1);

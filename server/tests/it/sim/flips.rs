@@ -64,7 +64,7 @@ impl Log {
                 batch
                     .push(
                         &queue,
-                        &fields("orders", queue_id, &body(number), &[&text]),
+                        &fields("orders", queue_id, &body(number), &[text.as_bytes()]),
                         0,
                     )
                     .unwrap();

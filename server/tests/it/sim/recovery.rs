@@ -80,7 +80,11 @@ impl Run {
                 let tag = format!("TAGS\u{1}tag{}\u{2}", self.sent % 7);
                 let long = format!("k\u{1}{}\u{2}", "v".repeat(self.random.usize(1..700)));
                 batch
-                    .push(&queue, &fields(topic, queue_id, &body, &[&tag, &long]), 0)
+                    .push(
+                        &queue,
+                        &fields(topic, queue_id, &body, &[tag.as_bytes(), long.as_bytes()]),
+                        0,
+                    )
                     .unwrap();
                 pushed.push(((topic, queue_id), body));
                 self.sent += 1;

@@ -219,7 +219,7 @@ impl Run {
             text += &format!("long\u{1}{}\u{2}", "v".repeat(long));
         }
         let body = self.body(id);
-        let properties = [text.as_str()];
+        let properties = [text.as_bytes()];
         let host = "127.0.0.1:10911".parse().unwrap();
         let fields = RecordFields {
             topic: key.0,

@@ -54,7 +54,11 @@ impl World {
             let body = format!("body {number}");
             let mut batch = store.new_batch();
             batch
-                .push(&queue, &fields("orders", 0, body.as_bytes(), &[&text]), 0)
+                .push(
+                    &queue,
+                    &fields("orders", 0, body.as_bytes(), &[text.as_bytes()]),
+                    0,
+                )
                 .unwrap();
             assert_eq!(store.append(&mut batch).appended, 1);
         }

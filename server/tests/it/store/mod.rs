@@ -33,7 +33,7 @@ pub(crate) fn fields<'a>(
     topic: &'a str,
     queue_id: i32,
     body: &'a [u8],
-    properties: &'a [&'a str],
+    properties: &'a [&'a [u8]],
 ) -> RecordFields<'a> {
     RecordFields {
         topic,

@@ -35,7 +35,7 @@ fn record_is_that_of_the_reference() {
         born_timestamp: 1_700_000_000_000,
         born_host: "127.0.0.1:50000".parse().unwrap(),
         // Sent along by a client: ours stands alone at the end.
-        properties: &["__CRC32#\u{1}0123456789\u{2}TAGS\u{1}A"],
+        properties: &[b"__CRC32#\x010123456789\x02TAGS\x01A"],
         ..fields("T", 3, b"hello", &[])
     };
     batch.push(&queue, &fields, 65).unwrap();
@@ -66,7 +66,11 @@ fn every_flipped_bit_of_a_record_costs_that_record() {
         let text = format!("TAGS\u{1}t{number}\u{2}KEYS\u{1}k{number}\u{2}");
         let mut batch = store.new_batch();
         batch
-            .push(&queue, &fields("orders", 0, &[number; 50], &[&text]), 0)
+            .push(
+                &queue,
+                &fields("orders", 0, &[number; 50], &[text.as_bytes()]),
+                0,
+            )
             .unwrap();
         store.append(&mut batch);
     }

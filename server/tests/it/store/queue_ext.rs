@@ -36,7 +36,11 @@ fn fill(store: &MessageStore, from: usize, to: usize) {
         let mut batch = store.new_batch();
         let code = tags_code(Some(&tag));
         batch
-            .push(&queue, &fields("orders", queue_id, b"x", &[&text]), code)
+            .push(
+                &queue,
+                &fields("orders", queue_id, b"x", &[text.as_bytes()]),
+                code,
+            )
             .unwrap();
         assert_eq!(store.append(&mut batch).appended, 1);
     }
@@ -60,9 +64,9 @@ fn count(store: &MessageStore, queue_id: i32) -> usize {
 struct Marks;
 
 impl BitSource for Marks {
-    fn bits(&self, topic: &str, properties: &[&str]) -> Option<Box<[u8]>> {
+    fn bits(&self, topic: &str, properties: &[&[u8]]) -> Option<Box<[u8]>> {
         assert_eq!(topic, "orders");
-        let text = properties.concat();
+        let text = String::from_utf8(properties.concat()).unwrap();
         let bits = match text.as_str() {
             "TAGS\u{1}t0\u{2}" => return None,
             "TAGS\u{1}t3\u{2}" => vec![1; 14],

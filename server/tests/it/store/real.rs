@@ -274,7 +274,7 @@ fn limits_are_checked_before_the_lock() {
             Err(StoreError::MessageIllegal(_))
         ));
     }
-    let properties = [properties.as_str()];
+    let properties = [properties.as_bytes()];
     let bad = fields("t", 0, b"x", &properties);
     assert!(matches!(
         batch.push(&queue, &bad, 0),

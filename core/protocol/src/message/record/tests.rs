@@ -2,6 +2,7 @@
 use proptest::prelude::*;
 
 use super::*;
+use crate::message::properties::MAX_TEXT_BYTES;
 
 /// Worked example of store.md 2.10.
 const EXAMPLE: &str = "
@@ -31,7 +32,7 @@ fn example_fields() -> RecordFields<'static> {
         reconsume_times: 0,
         prepared_transaction_offset: 0,
         body: b"hello",
-        properties: &["TAGS\u{1}A\u{2}"],
+        properties: &[b"TAGS\x01A\x02"],
     }
 }
 
@@ -139,7 +140,7 @@ fn long_topics_use_version_two_and_limits_hold() {
 
     let text = "x".repeat(MAX_TEXT_BYTES + 1);
     let fields = RecordFields {
-        properties: &[&text],
+        properties: &[text.as_bytes()],
         ..example_fields()
     };
     let before = out.clone();
@@ -154,7 +155,7 @@ fn long_topics_use_version_two_and_limits_hold() {
 fn missing_separators_between_pieces_are_added() {
     let mut out = Vec::new();
     let fields = RecordFields {
-        properties: &["A\u{1}1", "", "B\u{1}2\u{2}", "C\u{1}3"],
+        properties: &[b"A\x011", b"", b"B\x012\x02", b"C\x013"],
         ..example_fields()
     };
     encode_into(&fields, &mut out).unwrap();
@@ -195,7 +196,7 @@ proptest! {
             reconsume_times: numbers.3,
             prepared_transaction_offset: times.1,
             body: &body,
-            properties: &[&properties],
+            properties: &[properties.as_bytes()],
         };
         let mut out = b"before".to_vec();
         let size = encode_into(&fields, &mut out).unwrap();
@@ -244,7 +245,7 @@ fn a_rewritten_record_keeps_all_but_topic_and_properties() {
     let before = decode(&bytes).unwrap();
     let view = RecordView::parse(&bytes).unwrap();
     let topic = "t".repeat(200);
-    let after = decode(&rewrite(&view, &topic, &["POP_CK\u{1}x y\u{2}"]).unwrap()).unwrap();
+    let after = decode(&rewrite(&view, &topic, &[b"POP_CK\x01x y\x02"]).unwrap()).unwrap();
     assert_eq!(after.message.topic, topic);
     assert_eq!(after.message.properties.get("POP_CK"), Some("x y"));
     let restored = MessageExt {

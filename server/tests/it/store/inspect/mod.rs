@@ -127,7 +127,7 @@ fn append_with(store: &MessageStore, topic: &str, queue_id: i32, body: &[u8], pr
     let queue = store.queue(topic, queue_id).unwrap();
     let mut batch = store.new_batch();
     let code = tags::tags_code(text::find(properties, property::TAGS));
-    let parts = [properties];
+    let parts = [properties.as_bytes()];
     let fields = fields(topic, queue_id, body, &parts);
     batch.push(&queue, &fields, code).unwrap();
     assert_eq!(store.append(&mut batch).appended, 1);

@@ -283,7 +283,7 @@ fn half_messages_have_no_units_and_delayed_ones_their_time() {
     let store = fixture.open();
     let queue = store.queue("SCHEDULE_TOPIC_XXXX", 2).unwrap();
     let mut batch = store.new_batch();
-    let delayed = ["DELAY\u{1}3\u{2}TAGS\u{1}a\u{2}"];
+    let delayed = ["DELAY\u{1}3\u{2}TAGS\u{1}a\u{2}".as_bytes()];
     let record = fields("SCHEDULE_TOPIC_XXXX", 2, b"later", &delayed);
     batch.push_delayed(&queue, &record, 10_000).unwrap();
     let half = RecordFields {
