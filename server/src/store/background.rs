@@ -124,7 +124,7 @@ impl MessageStore {
             Job::Flush => self.flush_if_due(now_ms),
             Job::Commit => self.commit_if_due(now_ms),
             Job::Ahead => {
-                self.log.prepare_ahead();
+                self.log.prepare_ahead(now_ms);
                 None
             }
             Job::Maintain => {

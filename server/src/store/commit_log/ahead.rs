@@ -7,6 +7,7 @@ use std::sync::Arc;
 use super::pool::TransientPool;
 use super::{CommitLog, refusal};
 use crate::store::AppendError;
+use crate::store::consume_queue::QueueHandle;
 use crate::store::disk::{Segment, SegmentWriter};
 
 /// Space is prepared at least this far ahead of the end, bytes.
@@ -14,6 +15,12 @@ pub(super) const MIN_AHEAD: u64 = 4 << 20;
 /// And at most this far, however fast the log grows. A log as fast as that gets the whole segment at once: a reservation
 /// may wait for the disk, and holds up all writes to the file meanwhile.
 const MAX_AHEAD: u64 = 64 << 20;
+/// Space is prepared for the records of this time, milliseconds,
+const AHEAD_MS: u64 = 800;
+/// at the speed of the log since the last preparation, which was at least about this long ago, unless space gets low,
+const RATE_INTERVAL_MS: i64 = 100;
+/// and counts as this long ago at least, so that a few large messages make no burst.
+const SHORTEST_MS: i64 = 50;
 
 /// A segment that appends have not reached.
 pub(super) struct NewSegment {
@@ -82,15 +89,20 @@ impl CommitLog {
     }
 
     /// Reserves space and creates the next segment ahead of the appends; the slow parts run unlocked.
-    pub(crate) fn prepare_ahead(&self) {
+    pub(crate) fn prepare_ahead(&self, now_ms: i64) {
         let segment_len = self.files.segment_len();
         let (segment, base, position, reserved, brought_in, ahead, wants_next) = {
             let mut tail = self.tail.lock();
+            let elapsed_ms = now_ms.saturating_sub(tail.prepared_ms);
+            if !tail.is_low() && elapsed_ms < RATE_INTERVAL_MS {
+                return;
+            }
             let grown = tail.position - tail.position_at_prepare;
             tail.position_at_prepare = tail.position;
+            tail.prepared_ms = now_ms;
             // Follow bursts at once, forget them slowly.
-            tail.ahead = grown
-                .saturating_mul(4)
+            let elapsed_ms = elapsed_ms.max(SHORTEST_MS).cast_unsigned();
+            tail.ahead = (grown.saturating_mul(AHEAD_MS) / elapsed_ms)
                 .max(tail.ahead / 8 * 7)
                 .clamp(MIN_AHEAD, MAX_AHEAD);
             let rest = tail.base + segment_len - tail.position;
@@ -153,6 +165,22 @@ impl CommitLog {
                 target - (target - position) / 2
             };
         }
+        let half_full = std::mem::take(&mut tail.half_full);
+        drop(tail);
+        if !half_full.is_empty() {
+            self.make_queue_segments(half_full);
+        }
+    }
+
+    /// Makes the next segments of queues, each of which is a sync of its directory.
+    fn make_queue_segments(&self, queues: Vec<Arc<QueueHandle>>) {
+        let mut ahead = self.queues_ahead.lock();
+        ahead.retain(|queue| queue.has_next_segment());
+        // A failure shows when an append needs the segment.
+        let made = queues
+            .into_iter()
+            .filter(|queue| queue.make_next_segment().unwrap_or(false));
+        ahead.extend(made);
     }
 
     /// Brings reserved pages into memory, where that is needed before they are written.
@@ -171,8 +199,11 @@ impl CommitLog {
         }
     }
 
-    /// Removes a segment that was created ahead but not used.
+    /// Removes segments that were created ahead but not used.
     pub(crate) fn discard_next(&self) -> io::Result<()> {
+        for queue in self.queues_ahead.lock().drain(..) {
+            queue.discard_next_segment()?;
+        }
         if let Some(next) = self.next.lock().take() {
             self.files.discard(next.base)?;
             if let Some(pool) = &self.pool {

@@ -431,6 +431,9 @@ impl<'b> Round<'b> {
         if !std::mem::replace(&mut writer.is_dirty, true) {
             self.tail.dirty.push(Arc::clone(queue));
         }
+        if writer.asks_for_segment(&queue.files) {
+            self.tail.half_full.push(Arc::clone(queue));
+        }
         if !self.shows_at_once {
             if !std::mem::replace(&mut writer.is_touched, true) {
                 self.tail.touched.push(Arc::clone(queue));

@@ -22,6 +22,7 @@ use kerolox_protocol::message::record;
 use parking_lot::Mutex;
 
 use super::AppendError;
+use super::consume_queue::QueueHandle;
 use super::index::Feed;
 use super::puts::PutCounters;
 use super::sabotage::{self, Sabotage};
@@ -41,6 +42,8 @@ pub(crate) struct CommitLog {
     pub(crate) tail: Mutex<Tail>,
     /// The segment created ahead; locked after the append lock, and held while one is created and shown to readers.
     next: Mutex<Option<NewSegment>>,
+    /// Queues whose next segment was made ahead.
+    queues_ahead: Mutex<Vec<Arc<QueueHandle>>>,
     /// Takes the records first, if there is one.
     pool: Option<TransientPool>,
     /// Takes the keys of what is appended, if there is an index.
@@ -98,16 +101,19 @@ impl CommitLog {
             low_water: 0,
             ahead: MIN_AHEAD,
             position_at_prepare: end,
+            prepared_ms: 0,
             last_timestamp,
             units,
             released: end,
             touched: Vec::new(),
             dirty: Vec::new(),
+            half_full: Vec::new(),
         };
         Ok(Self {
             files,
             tail: Mutex::new(tail),
             next: Mutex::new(None),
+            queues_ahead: Mutex::default(),
             pool,
             feed: None,
             appends_crc: false,

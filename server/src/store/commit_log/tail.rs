@@ -32,6 +32,8 @@ pub(crate) struct Tail {
     pub(super) ahead: u64,
     /// End at the last preparation: tells how fast the log grows.
     pub(super) position_at_prepare: u64,
+    /// When that was, milliseconds.
+    pub(super) prepared_ms: i64,
     /// Store timestamps never go back within a run.
     pub(crate) last_timestamp: i64,
     /// Sum of the ends of all consume queues.
@@ -42,12 +44,14 @@ pub(crate) struct Tail {
     pub(crate) touched: Vec<Arc<QueueHandle>>,
     /// Queues with units that are not on disk.
     pub(crate) dirty: Vec<Arc<QueueHandle>>,
+    /// Queues that ask for their next segment.
+    pub(super) half_full: Vec<Arc<QueueHandle>>,
 }
 
 impl Tail {
     /// Whether the background thread should prepare more.
     pub(crate) fn is_low(&self) -> bool {
-        self.position > self.low_water
+        self.position > self.low_water || !self.half_full.is_empty()
     }
 
     /// Whether `size` bytes fit the segment.

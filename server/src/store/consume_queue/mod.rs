@@ -214,7 +214,8 @@ impl QueueHandle {
         let mut writer = self.writer.lock();
         let next = writer.next();
         self.is_deleted.store(true, Ordering::Release);
-        *writer = QueueWriter::default();
+        let before = std::mem::take(&mut *writer);
+        before.spare().discard(&self.files)?;
         self.min.store(0, Ordering::Release);
         self.visible.store(0, Ordering::Release);
         if let Some(ext) = &self.ext {
@@ -222,6 +223,28 @@ impl QueueHandle {
         }
         self.files.remove_all()?;
         Ok(next)
+    }
+
+    /// Makes the next segment ahead of the appends; unless it is there, or the topic was deleted. Returns whether there is one.
+    pub(crate) fn make_next_segment(&self) -> io::Result<bool> {
+        let next = self.writer.lock().next_segment(&self.files);
+        let Some((base, spare)) = next else {
+            return Ok(false);
+        };
+        spare.make(&self.files, base, || !self.is_deleted())?;
+        Ok(spare.is_some())
+    }
+
+    /// Whether a segment was made ahead that is not in use.
+    pub(crate) fn has_next_segment(&self) -> bool {
+        let spare = Arc::clone(self.writer.lock().spare());
+        spare.is_some()
+    }
+
+    /// Removes a segment that was made ahead but not used.
+    pub(crate) fn discard_next_segment(&self) -> io::Result<()> {
+        let spare = Arc::clone(self.writer.lock().spare());
+        spare.discard(&self.files)
     }
 
     /// Units that a segment holds.
@@ -248,12 +271,11 @@ impl QueueHandle {
         let Some(mut writer) = self.writer.try_lock() else {
             return false;
         };
-        if writer.has_placed() {
+        if writer.has_placed() || !writer.close(&self.files) {
             return false;
         }
-        // First, so that whoever maps a file from now on lists the queue again.
+        // Whoever maps a file from now on lists the queue again.
         self.is_open.store(false, Ordering::Release);
-        writer.close(&self.files);
         self.files.unmap_all();
         if let Some(ext) = &self.ext {
             ext.close();

@@ -4,6 +4,9 @@
 //! Units go through the file's handle and not through the mapping that readers use, as records do (ADR 4).
 
 use std::io;
+use std::sync::Arc;
+
+use parking_lot::Mutex;
 
 use super::{UNIT_BYTES, UNIT_LEN, Unit, byte_of};
 use crate::store::disk::SegmentWriter;
@@ -12,8 +15,8 @@ use crate::store::segments::SegmentFiles;
 
 /// Space that is reserved on disk at a time, bytes: little at first, as most queues are short,
 const FIRST_RESERVE: u64 = 4096;
-/// and at most this, 3276 units.
-const MOST_RESERVE: u64 = 64 * 1024;
+/// and at most this, 26214 units.
+const MOST_RESERVE: u64 = 512 * 1024;
 
 /// The end of a queue. Its segment is opened by the first append, so a queue that is only read or idle maps nothing.
 #[derive(Default)]
@@ -22,14 +25,46 @@ pub(crate) struct QueueWriter {
     /// Units whose records have their places but are not in the log yet.
     placed: usize,
     tail: Option<Tail>,
-    /// A segment made ahead for units that will cross into it; readers do not know it yet.
-    spare: Option<Tail>,
+    spare: Arc<Spare>,
     /// Byte up to which units are on disk.
     pub(crate) flushed: u64,
     /// Whether the queue is in the log's list of queues with messages that are not visible yet.
     pub(crate) is_touched: bool,
     /// Whether the queue is in the log's list of queues with units that are not on disk.
     pub(crate) is_dirty: bool,
+}
+
+/// The next segment, if it was made ahead; readers do not know it yet. Locked after the writer, and for as long as making it
+/// takes.
+#[derive(Default)]
+pub(crate) struct Spare(Mutex<Option<Tail>>);
+
+impl Spare {
+    /// Makes the segment at `base`, unless it is there or `is_wanted` says no.
+    pub(super) fn make(
+        &self,
+        files: &SegmentFiles,
+        base: u64,
+        is_wanted: impl FnOnce() -> bool,
+    ) -> io::Result<()> {
+        let mut spare = self.0.lock();
+        if spare.is_none() && files.last().is_some_and(|last| last < base) && is_wanted() {
+            *spare = Some(Tail::create(files, base)?);
+        }
+        Ok(())
+    }
+
+    pub(super) fn is_some(&self) -> bool {
+        self.0.lock().is_some()
+    }
+
+    /// Removes the segment.
+    pub(super) fn discard(&self, files: &SegmentFiles) -> io::Result<()> {
+        match self.0.lock().take() {
+            Some(spare) => files.discard(spare.base),
+            None => Ok(()),
+        }
+    }
 }
 
 struct Tail {
@@ -39,9 +74,22 @@ struct Tail {
     reserved: u64,
     /// How much to reserve next.
     step: u64,
+    /// Whether the next segment was asked for.
+    has_asked: bool,
 }
 
 impl Tail {
+    /// A segment that follows a full one.
+    fn create(files: &SegmentFiles, base: u64) -> io::Result<Self> {
+        Ok(Self {
+            base,
+            writer: files.create(base)?,
+            reserved: 0,
+            step: MOST_RESERVE,
+            has_asked: false,
+        })
+    }
+
     fn reserve(&mut self, to: u64) -> io::Result<()> {
         if to > self.reserved {
             let segment = self.writer.segment();
@@ -103,7 +151,9 @@ impl QueueWriter {
         let to = from + count as u64 * UNIT_BYTES;
         let base = files.base_of(from);
         if self.tail.as_ref().is_none_or(|tail| tail.base != base) {
-            self.tail = Some(match self.spare.take() {
+            // Locked until the segment is shown: nobody may make it again meanwhile.
+            let mut spare = self.spare.0.lock();
+            self.tail = Some(match spare.take() {
                 Some(spare) if spare.base == base => Self::show(files, spare),
                 _ => Self::open(files, base, from)?,
             });
@@ -113,25 +163,49 @@ impl QueueWriter {
             tail.reserve(to.min(end) - base)?;
         }
         if to > end {
-            if self.spare.is_none() {
-                self.spare = Some(Tail {
-                    base: end,
-                    writer: files.create(end)?,
-                    reserved: 0,
-                    step: MOST_RESERVE,
-                });
-            }
-            if let Some(spare) = &mut self.spare {
-                spare.reserve((to - end).min(files.segment_len()))?;
-            }
+            let mut spare = self.spare.0.lock();
+            let spare = match &mut *spare {
+                Some(spare) => spare,
+                none => none.insert(Tail::create(files, end)?),
+            };
+            spare.reserve((to - end).min(files.segment_len()))?;
         }
         Ok(())
     }
 
-    /// Closes the segment; the next append opens it again. A segment made ahead is in use at once and stays.
-    pub(super) fn close(&mut self, files: &SegmentFiles) {
+    /// Whether the next segment should be made, as half of this one is full; asks once.
+    pub(crate) fn asks_for_segment(&mut self, files: &SegmentFiles) -> bool {
+        let at = byte_of(self.next);
+        self.tail.as_mut().is_some_and(|tail| {
+            at.saturating_sub(tail.base) >= files.segment_len() / 2
+                && !std::mem::replace(&mut tail.has_asked, true)
+        })
+    }
+
+    /// Where the next segment begins and where it is kept; `None` while none is in use.
+    pub(super) fn next_segment(&self, files: &SegmentFiles) -> Option<(u64, Arc<Spare>)> {
+        let tail = self.tail.as_ref()?;
+        Some((tail.base + files.segment_len(), Arc::clone(&self.spare)))
+    }
+
+    pub(super) fn spare(&self) -> &Arc<Spare> {
+        &self.spare
+    }
+
+    /// Closes the segment, which the next append opens again, and removes one that was made ahead; `false`, changing nothing,
+    /// if that is being made.
+    pub(super) fn close(&mut self, files: &SegmentFiles) -> bool {
+        let Some(mut spare) = self.spare.0.try_lock() else {
+            return false;
+        };
+        if let Some(spare) = spare.take() {
+            // What is left of it is made anew.
+            files.discard(spare.base).unwrap_or(());
+        }
+        drop(spare);
         self.tail = None;
         files.set_end(byte_of(self.next));
+        true
     }
 
     /// Writes the next units. They become readable as bytes, but consumers see them only when the queue shows them.
@@ -168,6 +242,7 @@ impl QueueWriter {
                 writer: files.open_tail(base)?,
                 reserved: from - base,
                 step: FIRST_RESERVE,
+                has_asked: false,
             });
         }
         let mut writer = files.create(base)?;
@@ -183,6 +258,7 @@ impl QueueWriter {
                 writer,
                 reserved: from - base,
                 step: FIRST_RESERVE,
+                has_asked: false,
             },
         ))
     }
@@ -197,7 +273,6 @@ impl QueueWriter {
 #[cfg(test)]
 mod tests {
     use std::fs;
-    use std::sync::Arc;
 
     use super::*;
     use crate::store::consume_queue::NONE_YET;
@@ -238,5 +313,43 @@ mod tests {
         assert_eq!(read(first)[3 * UNIT_LEN..], unit(3).encode());
         assert_eq!(read(second)[..UNIT_LEN], unit(4).encode());
         assert!(read(second)[UNIT_LEN..].iter().all(|byte| *byte == 0));
+    }
+
+    #[test]
+    fn the_next_segment_is_asked_for_once_and_made_by_one_side() {
+        let dir = tempfile::tempdir().unwrap();
+        let files = SegmentFiles::new(
+            Arc::new(RealDisk::new()),
+            dir.path().to_path_buf(),
+            4 * UNIT_BYTES,
+        )
+        .with_head(&NONE_YET);
+        let has = |name: &str| dir.path().join(name).exists();
+        let (second, third) = ("00000000000000000080", "00000000000000000160");
+        let mut writer = QueueWriter::at(0, 0);
+        let append = |writer: &mut QueueWriter| {
+            writer.place(&files, 1).unwrap();
+            writer.put(&files, &[7; UNIT_LEN]).unwrap();
+            writer.asks_for_segment(&files)
+        };
+        assert!(writer.next_segment(&files).is_none());
+        let asked: Vec<_> = (0..4).map(|_| append(&mut writer)).collect();
+        assert_eq!(asked, [false, true, false, false]);
+        let (base, spare) = writer.next_segment(&files).unwrap();
+        spare.make(&files, base, || false).unwrap();
+        assert!(!has(second));
+        spare.make(&files, base, || true).unwrap();
+        assert!(spare.is_some() && has(second) && files.last() == Some(0));
+        append(&mut writer);
+        assert!(!spare.is_some() && files.last() == Some(base));
+        // What is in use is not made again: that would empty it.
+        spare.make(&files, base, || true).unwrap();
+        assert!(!spare.is_some());
+        assert_eq!(fs::read(dir.path().join(second)).unwrap()[0], 7);
+
+        let (base, _) = writer.next_segment(&files).unwrap();
+        spare.make(&files, base, || true).unwrap();
+        assert!(has(third));
+        assert!(writer.close(&files) && !has(third) && has(second));
     }
 }

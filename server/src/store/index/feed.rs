@@ -43,33 +43,66 @@ pub(super) struct Taken {
 /// The feed of a store's index.
 #[derive(Debug)]
 pub(crate) struct Feed {
-    records: Mutex<Records>,
+    /// What appends add to.
+    incoming: Mutex<Records>,
+    /// What the index takes from; locked before the other, so that appends wait for two pointers to change hands only.
+    pending: Mutex<Records>,
 }
 
 #[derive(Debug)]
 struct Records {
-    /// Commit-log offset from which on every record that was appended is here.
+    /// Commit-log offset from which on every record that was appended is here, or in what is incoming.
     start: u64,
     records: VecDeque<Fed>,
     hashes: VecDeque<i32>,
+}
+
+impl Records {
+    fn new(start: u64) -> Self {
+        Self {
+            start,
+            records: VecDeque::new(),
+            hashes: VecDeque::new(),
+        }
+    }
+
+    /// Commit-log offset after the last record.
+    fn end(&self) -> u64 {
+        self.records.back().map_or(self.start, Fed::end)
+    }
+
+    /// Moves up to `most` records from `from` on that lie before `end` to `taken`, and forgets those before.
+    fn take(&mut self, from: u64, end: u64, most: usize, taken: &mut Taken) {
+        let known = self.records.partition_point(|record| record.offset < from);
+        let later = self.records.range(known..).take(most);
+        let wanted = later.take_while(|record| record.offset < end).count();
+        let keys = |records: &mut dyn Iterator<Item = Fed>| -> usize {
+            records.map(|record| record.keys as usize).sum()
+        };
+        let known_keys = keys(&mut self.records.drain(..known));
+        self.hashes.drain(..known_keys);
+        let before = taken.records.len();
+        move_front(&mut self.records, wanted, &mut taken.records);
+        let taken_now = taken.records.get(before..).unwrap_or_default();
+        let wanted_keys = keys(&mut taken_now.iter().copied());
+        move_front(&mut self.hashes, wanted_keys, &mut taken.hashes);
+        self.start = taken.records.last().map_or(from, Fed::end);
+    }
 }
 
 impl Feed {
     /// The feed of a log that ends at `start`.
     pub(super) fn new(start: u64) -> Self {
         Self {
-            records: Mutex::new(Records {
-                start,
-                records: VecDeque::new(),
-                hashes: VecDeque::new(),
-            }),
+            incoming: Mutex::new(Records::new(start)),
+            pending: Mutex::new(Records::new(start)),
         }
     }
 
     /// Adds the records of an append and their key hashes, one record's behind the other's; under the append lock. Returns
     /// whether the index has much to take.
     pub(crate) fn add(&self, appended: impl Iterator<Item = Fed>, hashes: &[i32]) -> bool {
-        let feed = &mut *self.records.lock();
+        let feed = &mut *self.incoming.lock();
         let mut appended = appended.peekable();
         if feed.records.len() >= MOST_RECORDS
             && let Some(first) = appended.peek()
@@ -94,32 +127,42 @@ impl Feed {
         most: usize,
         taken: &mut Taken,
     ) -> Result<(), u64> {
-        let feed = &mut *self.records.lock();
+        let pending = &mut *self.pending.lock();
         taken.records.clear();
         taken.hashes.clear();
-        if from < feed.start {
-            return Err(feed.start);
+        if from < pending.start {
+            return Err(pending.start);
         }
-        let known = feed.records.partition_point(|record| record.offset < from);
-        let later = feed.records.range(known..).take(most);
-        let wanted = later.take_while(|record| record.offset < end).count();
-        let keys = |records: &mut dyn Iterator<Item = Fed>| -> usize {
-            records.map(|record| record.keys as usize).sum()
-        };
-        let known_keys = keys(&mut feed.records.drain(..known));
-        feed.hashes.drain(..known_keys);
-        move_front(&mut feed.records, wanted, &mut taken.records);
-        let wanted_keys = keys(&mut taken.records.iter().copied());
-        move_front(&mut feed.hashes, wanted_keys, &mut taken.hashes);
-        feed.start = taken.records.last().map_or(from, Fed::end);
-        // The memory of a burst goes, but appends under load must not ask for it again and again.
-        if feed.records.is_empty() {
-            feed.records.shrink_to((8 * wanted).max(MANY_RECORDS));
-            feed.hashes.shrink_to((8 * wanted_keys).max(MANY_RECORDS));
-            taken.records.shrink_to(8 * wanted);
-            taken.hashes.shrink_to(8 * wanted_keys);
+        pending.take(from, end, most, taken);
+        if pending.records.is_empty() && taken.records.len() < most {
+            self.receive(pending);
+            let from = taken.records.last().map_or(from, Fed::end);
+            // What was taken already stands by itself; the gap shows at the next call.
+            if from >= pending.start {
+                let left = most - taken.records.len();
+                pending.take(from, end, left, taken);
+            } else if taken.records.is_empty() {
+                return Err(pending.start);
+            }
+            taken.records.shrink_to(8 * taken.records.len());
+            taken.hashes.shrink_to(8 * taken.hashes.len());
         }
         Ok(())
+    }
+
+    /// Exchanges what is pending, which is nothing, for what came in.
+    fn receive(&self, pending: &mut Records) {
+        // The memory of a burst goes, but appends under load must not ask for it again and again.
+        let keeps = |len: usize| (8 * len).max(MANY_RECORDS);
+        let (records, hashes) = {
+            let incoming = self.incoming.lock();
+            (incoming.records.len(), incoming.hashes.len())
+        };
+        pending.records.shrink_to(keeps(records));
+        pending.hashes.shrink_to(keeps(hashes));
+        let mut incoming = self.incoming.lock();
+        pending.start = incoming.end();
+        std::mem::swap(&mut *incoming, pending);
     }
 }
 
