@@ -3,11 +3,11 @@
 //! ratios. Machines are noisy: read the ratios, and CPU time a message first.
 //!
 //! `cargo xtask bench` builds what it needs and calls this; `--seconds N` sets the length of a measurement, `--only NAME`
-//! picks workloads, `--json FILE` keeps every figure, `--fill-memory yes` lets each side begin with a full page cache, as
-//! on a machine that has run for a while: a virtual machine gets memory that it did not use for some seconds from its
-//! host page by page, which costs more than what is measured.
+//! picks workloads, `--json FILE` keeps every figure, `--fill-memory yes` lets each workload of each side begin with a full
+//! page cache, as on a machine that has run for a while: a virtual machine gets memory that it did not use for some seconds
+//! from its host page by page, which costs more than what is measured.
 
-use std::io::Read;
+use std::io::{Read, Seek};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
@@ -221,13 +221,16 @@ fn measure(
     workloads: &[&Workload],
     options: &Options,
 ) -> Result<Vec<Value>> {
-    let filling = options.fills_memory.then(fill_memory).transpose()?;
+    let mut filling = options.fills_memory.then(zeros).transpose()?;
     let mut cluster = start()?;
     let pid = cluster
         .broker_pid()
         .context("the broker's process is gone")?;
     let mut results = Vec::new();
     for (index, workload) in workloads.iter().enumerate() {
+        if let Some(zeros) = &mut filling {
+            fill_memory(zeros)?;
+        }
         eprintln!("== {label}: {}", workload.name);
         let output = Command::new(kerolox)
             .arg("bench")
@@ -262,21 +265,28 @@ fn measure(
     Ok(results)
 }
 
-/// Fills the page cache with zeros, as long as the file lives.
-fn fill_memory() -> Result<NamedTempFile> {
-    const STEP: usize = 1 << 20;
+/// A file of zeros, as long as the memory that is available, which takes no space on disk.
+fn zeros() -> Result<NamedTempFile> {
     let text = std::fs::read_to_string("/proc/meminfo").context("reading the memory's size")?;
     let available = text.lines().find_map(|line| {
         let kib = line.strip_prefix("MemAvailable:")?.trim();
         kib.trim_end_matches(" kB").parse::<u64>().ok()
     });
     let available = available.context("/proc/meminfo does not say MemAvailable")? << 10;
-    eprintln!("== filling {} MiB of memory", available >> 20);
-    let mut file = NamedTempFile::new()?;
+    eprintln!("== memory is filled with {} MiB", available >> 20);
+    let file = NamedTempFile::new()?;
     file.as_file().set_len(available)?;
-    let mut buffer = vec![0; STEP];
-    while file.read(&mut buffer)? > 0 {}
     Ok(file)
+}
+
+/// Fills the page cache with what of a file of zeros is not there; it stays as long as the file lives and nothing else needs the
+/// memory.
+fn fill_memory(zeros: &mut NamedTempFile) -> Result<()> {
+    const STEP: usize = 1 << 20;
+    zeros.rewind()?;
+    let mut buffer = vec![0; STEP];
+    while zeros.read(&mut buffer)? > 0 {}
+    Ok(())
 }
 
 fn number(value: &Value, path: &[&str]) -> f64 {
