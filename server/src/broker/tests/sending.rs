@@ -158,6 +158,21 @@ fn batches_may_not_go_to_retry_topics_nor_be_empty() {
 }
 
 #[test]
+fn properties_of_a_batch_that_are_no_utf8_are_kept_as_they_came() {
+    let mut rig = async_rig();
+    let mut body = Vec::new();
+    batch::append(&mut body, 0, b"x", "KEYS\u{1}k~\u{2}").unwrap();
+    let wrong = body.iter().position(|byte| *byte == b'~').unwrap();
+    body[wrong] = 0xFF;
+    let mut command = send("T", "", "").with_body(body);
+    command.code = RequestCode::SEND_BATCH_MESSAGE.0;
+    assert_eq!(code(&mut rig, command).0, ResponseCode::SUCCESS);
+    let message = rig.pull_all("T").remove(0);
+    let key = message.message.properties.get("KEYS");
+    assert_eq!(key, Some("k\u{FFFD}"));
+}
+
+#[test]
 fn compressed_bodies_are_kept_as_they_came() {
     let mut rig = async_rig();
     let mut command = send("T", "", "these bytes are not looked at");

@@ -190,5 +190,9 @@ mod tests {
             )),
             key_hash("t", "T#a")
         );
+        assert_eq!(
+            without_sign(extend(extend(0, b"t#k"), b"\xFF!")),
+            key_hash("t", "k\u{FFFD}!")
+        );
     }
 }
