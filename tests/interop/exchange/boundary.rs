@@ -5,7 +5,7 @@
 
 use std::fs;
 use std::path::PathBuf;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use anyhow::ensure;
 use kerolox_protocol::code::RequestCode;
@@ -14,6 +14,7 @@ use kerolox_protocol::header::offset::{OffsetResponseHeader, QueueRequestHeader}
 use kerolox_tests::alternating::Alternating;
 use kerolox_tests::cluster::Kind;
 use kerolox_tests::tools::{self, say};
+use kerolox_tests::wait_for;
 use kerolox_tests::wire::{self, Connection};
 
 use super::draft::{BATCHED, Draft, MANY, MANY_QUEUES};
@@ -51,11 +52,8 @@ fn counted(change: impl FnOnce(&mut Vec<u8>)) -> anyhow::Result<(Alternating, i6
     fill(&servers, BATCHED, UNITS)?;
     let queue = servers.store().join("consumequeue").join(MANY).join("0");
     let next: PathBuf = queue.join("00000000000000004000");
-    let start = Instant::now();
-    while !next.exists() {
-        ensure!(start.elapsed() < DEADLINE, "{} is not made", next.display());
-        std::thread::sleep(Duration::from_millis(10));
-    }
+    let made = || next.exists().then_some(());
+    wait_for("second file of the queue", DEADLINE, made)?;
     servers.kill();
     let mut content = fs::read(&next)?;
     ensure!(content.len() == 4_000, "it has {} bytes", content.len());

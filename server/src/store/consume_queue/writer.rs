@@ -273,20 +273,22 @@ impl QueueWriter {
 #[cfg(test)]
 mod tests {
     use std::fs;
+    use std::path::Path;
 
     use super::*;
     use crate::store::consume_queue::NONE_YET;
     use crate::store::disk::RealDisk;
 
+    /// A queue's files, of four units each.
+    fn files(dir: &Path) -> SegmentFiles {
+        let disk = Arc::new(RealDisk::new());
+        SegmentFiles::new(disk, dir.to_path_buf(), 4 * UNIT_BYTES).with_head(&NONE_YET)
+    }
+
     #[test]
     fn segments_say_that_they_have_no_unit_yet() {
         let dir = tempfile::tempdir().unwrap();
-        let files = SegmentFiles::new(
-            Arc::new(RealDisk::new()),
-            dir.path().to_path_buf(),
-            4 * UNIT_BYTES,
-        )
-        .with_head(&NONE_YET);
+        let files = files(dir.path());
         let unit = |offset| Unit {
             physical_offset: offset,
             size: 100,
@@ -318,12 +320,7 @@ mod tests {
     #[test]
     fn the_next_segment_is_asked_for_once_and_made_by_one_side() {
         let dir = tempfile::tempdir().unwrap();
-        let files = SegmentFiles::new(
-            Arc::new(RealDisk::new()),
-            dir.path().to_path_buf(),
-            4 * UNIT_BYTES,
-        )
-        .with_head(&NONE_YET);
+        let files = files(dir.path());
         let has = |name: &str| dir.path().join(name).exists();
         let (second, third) = ("00000000000000000080", "00000000000000000160");
         let mut writer = QueueWriter::at(0, 0);
