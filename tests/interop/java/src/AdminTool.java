@@ -33,13 +33,15 @@ import org.apache.rocketmq.tools.command.MQAdminStartup;
  * "ok", "ms", "detail"}, where detail is what the command printed and ok says that it ended.
  *
  * <p>Arguments: name server address, a file with one command a line, its words separated by tabs. Before them it makes
- * what they look at: topic "data" with 4 queues and 3 messages in each, a producer of group "makers", and a consumer of
- * group "readers" that has consumed and committed all. Words in braces are replaced: {namesrv} {broker} {offsetId}
- * {uniqueId} {client} {now} {dir}.
+ * what they look at: topic "data" with 4 queues and 3 messages in each, a producer of group "makers", a consumer of
+ * group "readers" that has consumed and committed all, and a message to topic "late" that waits in the highest delay
+ * level. Words in braces are replaced: {namesrv} {broker} {offsetId} {uniqueId} {client} {now} {dir}.
  */
 public final class AdminTool {
     private static final int QUEUES = 4;
     private static final int MESSAGES = 12;
+    /** Two hours. */
+    private static final int HIGHEST_LEVEL = 18;
     private static final long COMMAND_MS = 40_000;
     /** A line of the log with the stack of its exception. */
     private static final Pattern LOGGED = Pattern.compile(
@@ -61,6 +63,7 @@ public final class AdminTool {
         DefaultMQPushConsumer consumer = consumer(cluster);
         fill(cluster, producer, words);
         consumed(cluster);
+        delay(cluster, producer);
         words.put("client", consumer.buildMQClientId());
         words.put("now", Long.toString(System.currentTimeMillis()));
 
@@ -81,7 +84,8 @@ public final class AdminTool {
         consumer.setPersistConsumerOffsetInterval(300);
         consumer.subscribe("data", "*");
         consumer.registerMessageListener((MessageListenerConcurrently) (messages, context) -> {
-            messages.forEach(message -> SEEN.add(message.getKeys()));
+            // Some commands send messages without keys.
+            messages.forEach(message -> SEEN.add(String.valueOf(message.getKeys())));
             return ConsumeConcurrentlyStatus.CONSUME_SUCCESS;
         });
         consumer.start();
@@ -112,6 +116,19 @@ public final class AdminTool {
                 }
             }
             return committed == MESSAGES ? true : null;
+        });
+    }
+
+    /** Sends a message that waits, and waits until the broker shows how far its delay level was delivered. */
+    private static void delay(Cluster cluster, DefaultMQProducer producer) throws Exception {
+        cluster.admin.createAndUpdateTopicConfig(cluster.brokerAddr(), new org.apache.rocketmq.common.TopicConfig("late", 1, 1, 6));
+        Cluster.await("a route", () -> cluster.queues("late").size() == 1 ? true : null);
+        Message message = new Message("late", "waits".getBytes(StandardCharsets.UTF_8));
+        message.setDelayTimeLevel(HIGHEST_LEVEL);
+        producer.send(message);
+        Cluster.await("progress of the delay level", () -> {
+            Map<String, String> figures = cluster.admin.fetchBrokerRuntimeStats(cluster.brokerAddr()).getTable();
+            return figures.get("scheduleMessageOffset_" + HIGHEST_LEVEL);
         });
     }
 
