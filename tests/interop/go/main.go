@@ -4,7 +4,8 @@
 // behaviour: {"name", "ok", "ms", "detail"}. Exit code 1 if one failed.
 //
 // Arguments: name server address, prefix of topics and groups. Topics <prefix>_batch, <prefix>_sync, … must exist or
-// the broker must create them on demand.
+// the broker must create them on demand. With a third argument, the number of its first message, it is one round of
+// consume_continues_without_repeat, which runs each in a process of its own.
 package main
 
 import (
@@ -13,7 +14,9 @@ import (
 	"fmt"
 	"hash/crc32"
 	"os"
+	"os/exec"
 	"sort"
+	"strconv"
 	"strings"
 	"sync"
 	"time"
@@ -56,6 +59,13 @@ func main() {
 		os.Exit(1)
 	}
 	c.producer = p
+	if len(os.Args) > 3 {
+		if err := c.round(os.Args[3]); err != nil {
+			fmt.Fprintln(os.Stderr, err)
+			os.Exit(1)
+		}
+		return
+	}
 	ok := true
 	for _, b := range []behaviour{
 		{"send_sync_and_consume", syncAndConsume},
@@ -345,28 +355,36 @@ func tagFilter(c *cluster) (string, error) {
 	return fmt.Sprintf("%d of 60 messages", len(wanted)), err
 }
 
+// continues starts two processes, one after the other: of two clients in one process the first would not be gone for
+// sure. This client says no goodbye, and a heartbeat that is on its way when it stops opens a connection again.
 func continues(c *cluster) (string, error) {
-	topic := c.name("continues")
-	send := func(from, count int) ([]*primitive.Message, error) {
-		var all []*primitive.Message
-		for n := from; n < from+count; n++ {
-			m := c.message(topic, "TagA", n)
-			if err := sent(c.producer.SendSync(context.Background(), m)); err != nil {
-				return nil, err
-			}
-			all = append(all, m)
-		}
-		return all, nil
+	program, err := os.Executable()
+	if err != nil {
+		return "", err
 	}
-	for _, from := range []int{0, 20} {
-		part, err := send(from, 20)
-		if err != nil {
-			return "", err
-		}
-		// The same group each time: the second consumer must go on where the first stopped.
-		if _, err := c.check(topic, "continues", part); err != nil {
-			return "", fmt.Errorf("messages from %d: %w", from, err)
+	for _, from := range []string{"0", "20"} {
+		if said, err := exec.Command(program, c.namesrv, c.prefix, from).CombinedOutput(); err != nil {
+			return "", fmt.Errorf("messages from %s: %w: %s", from, err, said)
 		}
 	}
 	return "20, then 20 more after a new start", nil
+}
+
+// round sends 20 messages and consumes them, and none that an earlier round consumed: the group is the same.
+func (c *cluster) round(first string) error {
+	from, err := strconv.Atoi(first)
+	if err != nil {
+		return err
+	}
+	topic := c.name("continues")
+	var all []*primitive.Message
+	for n := from; n < from+20; n++ {
+		m := c.message(topic, "TagA", n)
+		if err := sent(c.producer.SendSync(context.Background(), m)); err != nil {
+			return err
+		}
+		all = append(all, m)
+	}
+	_, err = c.check(topic, "continues", all)
+	return err
 }
