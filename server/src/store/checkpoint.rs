@@ -22,9 +22,11 @@
 //! while it writes one leaves the one before. If the reference's broker has written since (the timestamps are those of
 //! neither), or both CRCs are wrong, there is no extension.
 
+use std::io;
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicI64, Ordering};
+
+use parking_lot::Mutex;
 
 use super::StoreError;
 use super::disk::{Disk, OpenSegment};
@@ -54,6 +56,8 @@ pub(crate) struct Checkpoint {
     pub(crate) logics_offset: i64,
     /// Offsets of the extension, if it is there and current.
     pub(crate) exact: Option<Exact>,
+    /// Whether an extension was there and was not written to its end: attempts failed, so the times may be theirs, too.
+    pub(crate) is_torn: bool,
 }
 
 /// The extension's offsets.
@@ -85,7 +89,8 @@ impl Checkpoint {
     pub(crate) fn is_credible(&self, now_ms: i64) -> bool {
         let times = 0..=now_ms.saturating_add(TOLERANCE_MS);
         self.exact.is_some()
-            || self.physic_timestamp > 0
+            || !self.is_torn
+                && self.physic_timestamp > 0
                 && times.contains(&self.physic_timestamp)
                 && times.contains(&self.logics_timestamp)
     }
@@ -136,8 +141,8 @@ impl Checkpoint {
         bytes
     }
 
-    /// The checkpoint and its number.
-    pub(crate) fn decode(bytes: &[u8]) -> (Self, i64) {
+    /// The checkpoint, and how far it was written.
+    pub(crate) fn decode(bytes: &[u8]) -> (Self, Last) {
         let places = PLACES.map(|at| Place::decode(bytes.get(at..).unwrap_or_default()));
         let valid = || places.iter().flatten();
         // A killed process may have written some of the fields.
@@ -146,6 +151,15 @@ impl Checkpoint {
             places.any(|place| place.timestamps.get(index) == Some(&field(bytes, index)))
         });
         let newest = valid().max_by_key(|place| place.number);
+        let is_begun = |at: usize| {
+            bytes
+                .get(at..)
+                .is_some_and(|place| field(place, 0) == MAGIC)
+        };
+        let is_torn = PLACES
+            .into_iter()
+            .zip(&places)
+            .any(|(at, place)| place.is_none() && is_begun(at));
         let checkpoint = Self {
             physic_timestamp: field(bytes, 0),
             logics_timestamp: field(bytes, 1),
@@ -154,8 +168,19 @@ impl Checkpoint {
             confirm_offset: field(bytes, 4),
             logics_offset: field(bytes, 5),
             exact: newest.filter(|_| is_own).map(|place| place.exact),
+            is_torn,
         };
-        (checkpoint, newest.map_or(0, |place| place.number))
+        let times = [checkpoint.physic_timestamp, checkpoint.logics_timestamp];
+        let begun = newest.filter(|place| is_own && place.timestamps != times);
+        let last = Last {
+            number: newest.map_or(0, |place| place.number),
+            unfinished: begun.map(|place| Self {
+                physic_timestamp: place.timestamps[0],
+                logics_timestamp: place.timestamps[1],
+                ..checkpoint
+            }),
+        };
+        (checkpoint, last)
     }
 }
 
@@ -201,26 +226,48 @@ fn bytes_of(fields: &[i64]) -> Vec<u8> {
 pub(crate) struct CheckpointFile {
     disk: Arc<dyn Disk>,
     path: PathBuf,
-    /// Number of the last checkpoint.
-    number: AtomicI64,
+    last: Mutex<Last>,
+}
+
+/// The last checkpoint that was begun.
+#[derive(Debug, Default)]
+pub(crate) struct Last {
+    number: i64,
+    /// If it was not written to its end, it is written again before anything else: the same bytes can not spoil its place, on
+    /// which the file may rest already.
+    unfinished: Option<Checkpoint>,
 }
 
 impl CheckpointFile {
     pub(crate) fn new(disk: Arc<dyn Disk>, path: PathBuf) -> Self {
-        let number = AtomicI64::new(0);
-        Self { disk, path, number }
+        let last = Mutex::default();
+        Self { disk, path, last }
     }
 
     /// Reads the file; missing or cut, its fields are zero, which makes recovery slow but right.
     pub(crate) fn read(&self) -> Checkpoint {
         let bytes = self.disk.read(&self.path).unwrap_or_default();
-        let (checkpoint, number) = Checkpoint::decode(&bytes);
-        self.number.store(number, Ordering::Relaxed);
+        let (checkpoint, last) = Checkpoint::decode(&bytes);
+        *self.last.lock() = last;
         checkpoint
     }
 
     /// Writes the file in place, as the reference does, and syncs it. All fields lie in one sector.
     pub(crate) fn write(&self, checkpoint: &Checkpoint) -> Result<(), StoreError> {
+        let mut last = self.last.lock();
+        let written = self.finish(&mut last).and_then(|()| {
+            last.number = last.number.wrapping_add(1);
+            last.unfinished = Some(*checkpoint);
+            self.finish(&mut last)
+        });
+        written.map_err(StoreError::io("write", &self.path))
+    }
+
+    /// Writes the unfinished checkpoint, if there is one.
+    fn finish(&self, last: &mut Last) -> io::Result<()> {
+        let Some(checkpoint) = &last.unfinished else {
+            return Ok(());
+        };
         let create = self.disk.read(&self.path).is_err();
         let open = OpenSegment {
             len: LEN,
@@ -228,22 +275,18 @@ impl CheckpointFile {
             readable: 0,
             head: &[],
         };
-        let written = (|| {
-            let mut writer = self.disk.open_segment(&self.path, open)?;
-            if create {
-                // A write into a hole of the mapping would end the process on a full disk.
-                writer.segment().reserve(0, LEN)?;
-            }
-            let number = self.number.load(Ordering::Relaxed).wrapping_add(1);
-            let [even, odd] = PLACES;
-            let place = if number % 2 == 0 { even } else { odd };
-            writer.write(place as u64, &checkpoint.encode_extension(number))?;
-            writer.write(0, &checkpoint.encode())?;
-            // Not before: another attempt must not spoil the other place.
-            self.number.store(number, Ordering::Relaxed);
-            writer.segment().flush(0, LEN)
-        })();
-        written.map_err(StoreError::io("write", &self.path))
+        let mut writer = self.disk.open_segment(&self.path, open)?;
+        if create {
+            // A write into a hole of the mapping would end the process on a full disk.
+            writer.segment().reserve(0, LEN)?;
+        }
+        let [even, odd] = PLACES;
+        let place = if last.number % 2 == 0 { even } else { odd };
+        writer.write(place as u64, &checkpoint.encode_extension(last.number))?;
+        writer.write(0, &checkpoint.encode())?;
+        writer.segment().flush(0, LEN)?;
+        last.unfinished = None;
+        Ok(())
     }
 }
 
@@ -271,6 +314,7 @@ mod tests {
             confirm_offset: 5,
             logics_offset: 6,
             exact,
+            is_torn: false,
         };
         let disk = SimDisk::new();
         let path = PathBuf::from("/checkpoint");
@@ -306,40 +350,60 @@ mod tests {
         assert_eq!(exact_after(&[last + 30, before + 30]), None);
         // Some other broker wrote a timestamp.
         assert_eq!(exact_after(&[6]), None);
+        let is_credible = |changes: &[usize]| {
+            let mut bytes = bytes.clone();
+            changes.iter().for_each(|at| bytes[*at] ^= 1);
+            Checkpoint::decode(&bytes).0.is_credible(6000)
+        };
+        assert!(is_credible(&[]) && is_credible(&[7]) && is_credible(&[before + 30]));
+        // Some other broker, or attempts of ours that failed: nobody knows.
+        assert!(!is_credible(&[7, before + 30]));
     }
 
     #[test]
-    fn killed_while_writing_leaves_the_checkpoint_before() {
+    fn attempts_that_fail_leave_a_checkpoint() {
         for after in 0..2 {
-            let disk = SimDisk::new();
-            disk.create_dir_all(Path::new("/")).unwrap();
-            let open = || CheckpointFile::new(Arc::new(disk.clone()), PathBuf::from("/checkpoint"));
-            let checkpoint = |flushed: u64| Checkpoint {
-                physic_timestamp: flushed.cast_signed() * 2,
-                logics_timestamp: flushed.cast_signed() * 3,
-                exact: Some(Exact {
-                    flushed,
-                    ..Exact::default()
-                }),
-                ..Checkpoint::default()
-            };
-            let file = open();
-            file.write(&checkpoint(1)).unwrap();
-            file.write(&checkpoint(2)).unwrap();
-            disk.inject(Fault {
-                after,
-                kind: FaultKind::Short { percent: 40 },
-                is_lasting: false,
-            });
-            assert!(file.write(&checkpoint(3)).is_err());
-            disk.inject(Fault {
-                after,
-                kind: FaultKind::Short { percent: 40 },
-                is_lasting: false,
-            });
-            assert!(file.write(&checkpoint(3)).is_err());
-            let found = open().read().exact.map(|exact| exact.flushed);
-            assert_eq!(found, Some(2 + after));
+            for percent in [0, 40, 90] {
+                let disk = SimDisk::new();
+                disk.create_dir_all(Path::new("/")).unwrap();
+                let open =
+                    || CheckpointFile::new(Arc::new(disk.clone()), PathBuf::from("/checkpoint"));
+                let checkpoint = |flushed: u64| Checkpoint {
+                    physic_timestamp: flushed.cast_signed() * 2,
+                    logics_timestamp: flushed.cast_signed() * 3,
+                    exact: Some(Exact {
+                        flushed,
+                        ..Exact::default()
+                    }),
+                    ..Checkpoint::default()
+                };
+                let found = || open().read().exact.map(|exact| exact.flushed);
+                let fail = |file: &CheckpointFile, flushed, after| {
+                    disk.inject(Fault {
+                        after,
+                        kind: FaultKind::Short { percent },
+                        is_lasting: true,
+                    });
+                    assert!(file.write(&checkpoint(flushed)).is_err());
+                    disk.heal();
+                };
+                let file = open();
+                file.write(&checkpoint(1)).unwrap();
+                file.write(&checkpoint(2)).unwrap();
+                fail(&file, 3, after);
+                assert_eq!(found(), Some(2 + after));
+                // What the file rests on stays, whatever else fails, also in the next process.
+                fail(&file, 4, 0);
+                fail(&file, 5, 1);
+                assert_eq!(found(), Some(3));
+                let file = open();
+                file.read();
+                fail(&file, 6, 0);
+                fail(&file, 7, 1);
+                assert!(found().is_some_and(|flushed| (3..=6).contains(&flushed)));
+                file.write(&checkpoint(8)).unwrap();
+                assert_eq!(found(), Some(8));
+            }
         }
     }
 }

@@ -299,6 +299,22 @@ impl SegmentFiles {
             .push_back(Slot::new(base, Some(Arc::clone(segment))));
     }
 
+    /// Writes what lies between two offsets over itself. If a sync failed and the process ended for it, the system counts the
+    /// pages as written although the disk may not have them; now they are written again.
+    pub(crate) fn write_again(&self, mut from: u64, to: u64) -> io::Result<()> {
+        while from < to {
+            let base = self.base_of(from);
+            let end = to.min(base + self.len);
+            // There may be holes.
+            if self.bases().contains(&base) {
+                let path = self.path(base);
+                self.disk.write_again(&path, from - base..end - base)?;
+            }
+            from = end;
+        }
+        Ok(())
+    }
+
     /// Removes the segment at `base`; ranges of it that are still being read stay valid.
     pub(crate) fn remove(&self, base: u64) -> io::Result<()> {
         self.disk.remove_file(&self.path(base))?;

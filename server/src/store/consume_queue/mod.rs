@@ -354,10 +354,10 @@ impl QueueHandle {
 
     /// Syncs units if at least `least_bytes` are not yet on disk; returns whether everything is on disk now.
     pub(crate) fn flush(&self, least_bytes: u64) -> io::Result<bool> {
-        let (from, to) = {
+        let (from, to, recovered) = {
             let mut writer = self.writer.lock();
             writer.is_dirty = false;
-            (writer.flushed, byte_of(writer.next()))
+            (writer.flushed, byte_of(writer.next()), writer.recovered)
         };
         if to.saturating_sub(from) < least_bytes.max(1) {
             return Ok(from >= to);
@@ -366,6 +366,8 @@ impl QueueHandle {
         if let Some(ext) = &self.ext {
             ext.flush()?;
         }
+        // Whoever wrote these may have ended because a sync failed.
+        self.files.write_again(from, recovered)?;
         let mut at = from;
         while at < to {
             let base = self.files.base_of(at);
@@ -380,6 +382,9 @@ impl QueueHandle {
         Ok(true)
     }
 }
+
+/// Highest queue offset: files are named by a signed number, and the last one ends before 2^63 (store.md 3.1).
+pub(crate) const MAX_QUEUE_OFFSET: i64 = (i64::MAX - i32::MAX as i64) / UNIT_BYTES as i64;
 
 /// Byte of a queue offset; negative offsets count as 0.
 pub(crate) fn byte_of(offset: i64) -> u64 {

@@ -28,6 +28,8 @@ pub(crate) struct QueueWriter {
     spare: Arc<Spare>,
     /// Byte up to which units are on disk.
     pub(crate) flushed: u64,
+    /// Byte up to which units were there when the store was opened.
+    pub(super) recovered: u64,
     /// Whether the queue is in the log's list of queues with messages that are not visible yet.
     pub(crate) is_touched: bool,
     /// Whether the queue is in the log's list of queues with units that are not on disk.
@@ -110,6 +112,7 @@ impl QueueWriter {
         Self {
             next,
             flushed: byte_of(flushed.min(next)),
+            recovered: byte_of(next),
             ..Self::default()
         }
     }

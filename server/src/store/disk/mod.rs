@@ -11,6 +11,7 @@ mod sim;
 
 use std::borrow::Cow;
 use std::io;
+use std::ops::Range;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -89,6 +90,12 @@ pub trait Disk: Send + Sync {
     /// # Errors
     /// The file can not be opened, created or mapped.
     fn open_segment(&self, path: &Path, open: OpenSegment) -> io::Result<Box<dyn SegmentWriter>>;
+    /// Writes what a range of a file holds over itself, so that a sync writes it to the disk whatever happened before; holes
+    /// stay holes.
+    ///
+    /// # Errors
+    /// The file can not be opened, read or written, or ends before `range` does.
+    fn write_again(&self, path: &Path, range: Range<u64>) -> io::Result<()>;
     /// Opens a file to be looked at only: it is neither extended nor locked nor mapped.
     ///
     /// # Errors

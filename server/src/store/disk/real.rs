@@ -5,6 +5,7 @@ use std::borrow::Cow;
 use std::collections::HashSet;
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, ErrorKind, Read, Write};
+use std::ops::Range;
 use std::os::fd::AsRawFd;
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
@@ -21,6 +22,9 @@ use crate::store::mapped_file::{MappedFile, MappedWriter};
 
 /// Longest file that is read whole: the table of a million topics.
 const MAX_SMALL_FILE: u64 = 256 << 20;
+
+/// Bytes of a page of the system.
+const PAGE_LEN: usize = 4096;
 
 /// Lock files held by this process. Record locks do not exclude their own process, and closing any handle of the file
 /// would drop them, so a second store of one process is refused here.
@@ -154,6 +158,24 @@ impl Disk for RealDisk {
         }
         let segment: Arc<dyn Segment> = Arc::<MappedFile>::clone(writer.file());
         Ok(Box::new(RealWriter { writer, segment }))
+    }
+
+    fn write_again(&self, path: &Path, range: Range<u64>) -> io::Result<()> {
+        let file = File::options().read(true).write(true).open(path)?;
+        let mut page = [0; PAGE_LEN];
+        let mut from = range.start;
+        while from < range.end {
+            let to = range.end.min((from + 1).next_multiple_of(PAGE_LEN as u64));
+            let len = usize::try_from(to - from).unwrap_or(PAGE_LEN);
+            let bytes = page.get_mut(..len).ok_or(ErrorKind::InvalidInput)?;
+            file.read_exact_at(bytes, from)?;
+            // What was never written has no space either.
+            if bytes.iter().any(|byte| *byte != 0) {
+                file.write_all_at(bytes, from)?;
+            }
+            from = to;
+        }
+        Ok(())
     }
 
     fn open_read(&self, path: &Path) -> io::Result<Box<dyn ReadAt>> {

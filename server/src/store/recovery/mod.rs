@@ -15,8 +15,6 @@ mod rebuild;
 mod survey;
 mod walk;
 
-use std::borrow::Cow;
-use std::io;
 use std::ops::{ControlFlow, Range};
 use std::path::PathBuf;
 
@@ -34,9 +32,6 @@ pub(crate) use walk::{Beyond, Bounds, WalkEnd, is_torn, walk};
 
 /// Commit log read between two words about it, bytes.
 const PROGRESS_STEP: u64 = 1 << 30;
-
-/// Bytes that are written again at a time.
-const PAGE: u64 = 4096;
 
 /// What recovery found and did.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -206,7 +201,9 @@ impl Recovery<'_> {
         let removed_segments = self.cut_log(walked.end)?;
         // A checkpoint that can not be believed does not say which run it was either.
         if self.is_after_crash && (is_same_run || is_doubtful && !is_power_lost) {
-            self.write_again(flushed.max(start), walked.end)?;
+            self.log
+                .write_again(flushed.max(start), walked.end)
+                .map_err(StoreError::io("write again", self.log.dir()))?;
         }
         let signed = |range: &Range<u64>| range.start.cast_signed()..range.end.cast_signed();
         let report = RecoveryReport {
@@ -256,7 +253,7 @@ impl Recovery<'_> {
 
     /// Walks the log and writes the units of its records.
     fn rebuild(&self, bounds: Bounds) -> Result<(Rebuild<'_>, WalkEnd), StoreError> {
-        let mut rebuild = Rebuild::new(self.options, self.queues);
+        let mut rebuild = Rebuild::new(self.options, self.queues, bounds.start);
         let mut next_word = bounds.start + PROGRESS_STEP;
         let of = self.log.last().unwrap_or(0) + self.log.segment_len();
         let mut add = |offset, record: &RecordView<'_>| {
@@ -388,37 +385,6 @@ impl Recovery<'_> {
         Ok(record
             .filter(|record| record.physical_offset == offset.cast_signed())
             .map(|record| look(&record)))
-    }
-
-    /// Writes what lies between two offsets over itself. If a sync failed and the process ended for it, the system counts
-    /// the pages as written although the disk may not have them; now they are written again.
-    fn write_again(&self, mut from: u64, to: u64) -> Result<(), StoreError> {
-        while from < to {
-            let base = self.log.base_of(from);
-            let end = to.min(base + self.log.segment_len());
-            if !self.log.bases().contains(&base) {
-                // A hole in the log.
-                from = end;
-                continue;
-            }
-            self.log.set_end(from);
-            let written = self.log.open_tail(base).and_then(|mut writer| {
-                while from < end {
-                    let to = end.min((from + 1).next_multiple_of(PAGE));
-                    let len = usize::try_from(to - from).unwrap_or(0);
-                    let bytes = writer.peek(from - base, len).map(Cow::into_owned);
-                    let bytes = bytes.ok_or(io::ErrorKind::UnexpectedEof)?;
-                    // What was never written has no space either.
-                    if bytes.iter().any(|byte| *byte != 0) {
-                        writer.write(from - base, &bytes)?;
-                    }
-                    from += len as u64;
-                }
-                Ok(())
-            });
-            written.map_err(StoreError::io("write again", &self.log.path(base)))?;
-        }
-        Ok(())
     }
 
     /// Removes segments behind `end` and zeroes the rest of its own; returns how many were removed.

@@ -11,7 +11,8 @@ use kerolox_protocol::message::sys_flag;
 use super::WalkEnd;
 use super::survey::Survey;
 use crate::store::consume_queue::{
-    QueueHandle, QueueTable, UNIT_BYTES, Unit, UnitScan, byte_of, first_since, offset_of,
+    MAX_QUEUE_OFFSET, QueueHandle, QueueTable, UNIT_BYTES, Unit, UnitScan, byte_of, first_since,
+    offset_of,
 };
 use crate::store::disk::SegmentWriter;
 use crate::store::sabotage::{self, Sabotage};
@@ -24,6 +25,8 @@ const RESERVE_STEP: u64 = 64 * 1024;
 pub(super) struct Rebuild<'a> {
     options: &'a StoreOptions,
     queues: &'a QueueTable,
+    /// Whether the walk begins where the first record ever was written, so that every queue without files begins at 0.
+    is_from_origin: bool,
     /// By the address of the handle.
     open: HashMap<usize, OpenQueue>,
     /// About how many have an open segment.
@@ -35,6 +38,8 @@ pub(super) struct Rebuild<'a> {
 struct OpenQueue {
     queue: Arc<QueueHandle>,
     has_files: bool,
+    /// Whether the first record may have any queue offset: there are no files, and records before it may have expired.
+    may_begin_anywhere: bool,
     /// Queue offset of the first unit written.
     first: i64,
     /// Queue offset that the next record should have.
@@ -43,12 +48,12 @@ struct OpenQueue {
     is_started: bool,
     /// Queue offset after the last unit that the files held before.
     end_before: i64,
-    /// What the files held at the first record's place.
-    found: Option<Unit>,
-    /// And from there on: what is right already need not be written. Shrinks as it is written over.
+    /// What the files held from the first record's place on.
     before: Vec<Unit>,
     /// Queue offset of the first of them.
     before_from: i64,
+    /// How many of them were not written over; what is right need not be written.
+    kept: usize,
     /// Whether a segment was written to.
     is_changed: bool,
     /// Queue offset after the highest unit written.
@@ -63,12 +68,14 @@ struct OpenQueue {
     lost: u64,
 }
 
-/// Units of a queue that are looked at before its first one is written: most queues have few records to be read again.
+/// Units of a queue that are looked at before its first one is written over.
 const MOST_BEFORE: i64 = 64;
 /// Segments that are open at a time; more are closed, to be opened again.
 const MOST_OPEN: usize = 1000;
-/// Lost records between two others; more than this is a damaged queue offset.
+/// Lost records between two others; more than this is a damaged queue offset, unless the next record follows it.
 const MAX_GAP: i64 = 1 << 20;
+/// Instead of a queue offset that none can have.
+const NOWHERE: i64 = i64::MAX;
 
 struct OpenSegment {
     base: u64,
@@ -77,10 +84,12 @@ struct OpenSegment {
 }
 
 impl<'a> Rebuild<'a> {
-    pub(super) fn new(options: &'a StoreOptions, queues: &'a QueueTable) -> Self {
+    /// For a walk from `start` on.
+    pub(super) fn new(options: &'a StoreOptions, queues: &'a QueueTable, start: u64) -> Self {
         Self {
             options,
             queues,
+            is_from_origin: start == 0,
             open: HashMap::new(),
             segments: 0,
             has_holes: false,
@@ -89,7 +98,7 @@ impl<'a> Rebuild<'a> {
 
     /// Writes the unit of a record, if it has one.
     pub(super) fn add(&mut self, offset: u64, record: &RecordView<'_>) -> Result<(), StoreError> {
-        if !sys_flag::is_queued(record.sys_flag) || record.queue_id < 0 || record.queue_offset < 0 {
+        if !sys_flag::is_queued(record.sys_flag) || record.queue_id < 0 {
             return Ok(());
         }
         // A name that is no plain directory name can only come from a damaged or foreign log.
@@ -121,13 +130,19 @@ impl<'a> Rebuild<'a> {
         offset: i64,
         unit: &Unit,
     ) -> Result<(), StoreError> {
+        let offset = if (0..=MAX_QUEUE_OFFSET).contains(&offset) {
+            offset
+        } else {
+            NOWHERE
+        };
         let queue = self.queues.find_or_add(topic, queue_id);
         let path = queue.files.dir().to_path_buf();
         let key = Arc::as_ptr(&queue) as usize;
         let open = match self.open.entry(key) {
             std::collections::hash_map::Entry::Occupied(open) => open.into_mut(),
             std::collections::hash_map::Entry::Vacant(place) => {
-                let open = OpenQueue::new(queue, offset).map_err(StoreError::io("read", &path))?;
+                let open = OpenQueue::new(queue, offset, self.is_from_origin)
+                    .map_err(StoreError::io("read", &path))?;
                 self.has_holes |= open.next < offset || !open.has_files && open.next > 0;
                 place.insert(open)
             }
@@ -200,7 +215,7 @@ impl<'a> Rebuild<'a> {
 
 impl OpenQueue {
     /// Takes a queue for writing from queue offset `first` on.
-    fn new(queue: Arc<QueueHandle>, first: i64) -> io::Result<Self> {
+    fn new(queue: Arc<QueueHandle>, first: i64, is_from_origin: bool) -> io::Result<Self> {
         let has_files = queue.files.first().is_some();
         let mut scan = UnitScan::new(&queue);
         let end = scan.end()?;
@@ -215,15 +230,21 @@ impl OpenQueue {
         // Nothing is read any more until the queue is reset; everything may be written.
         queue.files.set_end(0);
         queue.files.unmap_all();
-        let next = if has_files { end.min(first) } else { first };
+        let may_begin_anywhere = !has_files && !is_from_origin;
+        let next = if may_begin_anywhere && first != NOWHERE {
+            first
+        } else {
+            end.min(first)
+        };
         Ok(Self {
             queue,
             has_files,
+            may_begin_anywhere,
             first: next,
             next,
             is_started: false,
             end_before: end,
-            found: before.first().copied(),
+            kept: before.len(),
             before,
             before_from: first,
             is_changed: false,
@@ -241,19 +262,25 @@ impl OpenQueue {
                 // One record between: the doubtful one, with a damaged queue offset. Its place stays empty.
                 self.lose(&doubtful_unit);
                 self.fill(offset)?;
-            } else if offset == doubtful + 1 || (self.next..offset).contains(&doubtful) {
+            } else if offset == doubtful.saturating_add(1) && offset != NOWHERE {
+                if doubtful - self.next > MAX_GAP {
+                    self.begin_anew()?;
+                }
                 self.accept(doubtful, &doubtful_unit)?;
-            } else {
+            } else if (self.next..offset).contains(&doubtful) {
+                self.accept(doubtful, &doubtful_unit)?;
+            } else if offset != 0 {
                 self.lose(&doubtful_unit);
+                self.lost += 1;
             }
+            // Else the queue is made anew here, and nobody can read what it held before.
         }
         let is_expected = if self.is_started {
             offset == self.next
         } else {
-            let is_same = |before: &Unit| self.is_same(before, unit);
-            !self.has_files
+            self.may_begin_anywhere && offset != NOWHERE
                 || offset == self.end_before
-                || self.unit_before(offset).is_some_and(is_same)
+                || self.was_at(offset, unit)?
         };
         if is_expected {
             return self.accept(offset, unit);
@@ -262,10 +289,15 @@ impl OpenQueue {
         Ok(())
     }
 
-    /// What the files held at a place, if it was looked at.
-    fn unit_before(&self, offset: i64) -> Option<&Unit> {
-        let at = usize::try_from(offset.checked_sub(self.before_from)?).ok()?;
-        self.before.get(at)
+    /// Whether the files held the unit of a record at a place.
+    fn was_at(&self, offset: i64, unit: &Unit) -> io::Result<bool> {
+        let at = usize::try_from(offset.saturating_sub(self.before_from)).ok();
+        let before = match at.and_then(|at| self.before.get(at)) {
+            Some(before) => Some(*before),
+            // Not looked at then. The walk may have written over it, but only where the queue was longer once.
+            None => UnitScan::new(&self.queue).unit(offset)?,
+        };
+        Ok(before.is_some_and(|before| self.is_same(&before, unit)))
     }
 
     /// Whether a unit of the files, which may point to an extension, is that of a record.
@@ -279,19 +311,44 @@ impl OpenQueue {
         let Some((offset, unit)) = self.doubtful.take() else {
             return Ok(());
         };
-        // A single flipped bit makes 0 of a power of two only.
-        let is_flip = self.next.cast_unsigned().is_power_of_two()
-            && self.end_before > self.next
-            && self.found != Some(unit);
-        let is_new_queue = offset == 0 && !is_flip;
-        if !self.is_started || offset >= self.next || is_new_queue {
+        // Most bits of a queue offset are 0, so of two records that contradict each other the higher one is wrong.
+        let is_second = self.may_begin_anywhere && self.next == self.first + 1;
+        let is_believed = !self.is_started
+            || offset >= self.next
+            || is_second
+            || self.was_at(offset, &unit)?
+            || offset == 0 && !self.was_at(self.next, &unit)?;
+        if is_believed {
             return self.accept(offset, &unit);
         }
         self.lose(&unit);
         self.fill(self.next + 1)
     }
 
+    /// Forgets what lies before a gap that is too wide to be kept.
+    fn begin_anew(&mut self) -> io::Result<()> {
+        if self.has_files || self.is_started {
+            tracing::error!(
+                queue = ?self.queue,
+                before = self.next,
+                "a part of the queue is missing; what lies before it is given up"
+            );
+            self.lost += self.next.abs_diff(self.first);
+        }
+        self.segment = None;
+        self.queue.files.remove_all()?;
+        self.before.clear();
+        self.kept = 0;
+        (self.end_before, self.high) = (0, 0);
+        (self.has_files, self.is_started) = (false, false);
+        (self.is_changed, self.may_begin_anywhere) = (true, true);
+        Ok(())
+    }
+
     fn accept(&mut self, offset: i64, unit: &Unit) -> io::Result<()> {
+        if self.may_begin_anywhere && !self.is_started && offset != NOWHERE {
+            (self.first, self.next) = (offset, offset);
+        }
         if offset - self.next > MAX_GAP {
             self.lost += 1;
             self.lose(unit);
@@ -308,10 +365,8 @@ impl OpenQueue {
             self.lost += 1;
         }
         self.fill(offset)?;
-        let is_there = self
-            .unit_before(offset)
-            .is_some_and(|before| self.is_same(before, unit));
-        if !is_there {
+        let is_kept = |at: i64| usize::try_from(at).is_ok_and(|at| at < self.kept);
+        if !is_kept(offset - self.before_from) || !self.was_at(offset, unit)? {
             self.write(offset, unit)?;
         }
         self.is_started = true;
@@ -327,8 +382,8 @@ impl OpenQueue {
             // What is there from before, or from this walk, is no worse.
             if self.next >= self.end_before.max(self.high) {
                 self.write(self.next, &Unit::FILLER)?;
-                // What lies before the first record that was found may have expired.
-                self.lost += u64::from(self.is_started);
+                // What files lack before the first record that was found may have expired.
+                self.lost += u64::from(self.is_started || !self.has_files);
             }
             self.next += 1;
         }
@@ -342,9 +397,9 @@ impl OpenQueue {
 
     fn write(&mut self, offset: i64, unit: &Unit) -> io::Result<()> {
         self.is_changed = true;
-        // What was there is there no more; a queue that was made anew comes by the same places again.
+        // A queue that was made anew comes by the same places again.
         let kept = usize::try_from(offset - self.before_from).unwrap_or(0);
-        self.before.truncate(kept);
+        self.kept = self.kept.min(kept);
         let files = &self.queue.files;
         let base = files.base_of(byte_of(offset));
         if self

@@ -315,6 +315,39 @@ fn after_a_kill_at_any_step_no_queue_file_begins_with_zeros() {
     assert!(without > 0);
 }
 
+/// Pages whose sync failed count as written. A start and a stop later they are on the disk, and not only in memory.
+#[test]
+fn what_a_failed_sync_left_is_written_again() {
+    const QUEUES: i32 = 4;
+    for after in 0.. {
+        let mut run = Run::new(after, Flush::Async);
+        let (store, _) = run.open();
+        for number in 0..10 * QUEUES {
+            append_one(&store, "orders", number % QUEUES, &[7; 50]);
+        }
+        run.disk.inject(Fault {
+            after,
+            kind: FaultKind::Io,
+            is_lasting: false,
+        });
+        if store.shutdown().is_ok() && !run.disk.has_struck() {
+            assert!(after > 6);
+            break;
+        }
+        drop(store);
+        run.disk = run.disk.kill();
+        let (store, _) = run.open();
+        store.shutdown().unwrap();
+        drop(store);
+        run.disk = run.disk.crash(|| 0);
+        let (store, report) = run.open();
+        assert_eq!((report.records, report.rebuilt_queues.len()), (0, 0));
+        for queue_id in 0..QUEUES {
+            assert_eq!(read_all(&store, "orders", queue_id).len(), 10, "{after}");
+        }
+    }
+}
+
 #[test]
 fn failed_write_or_sync_is_final() {
     for after in 0..40 {

@@ -166,11 +166,11 @@ fn whole_store() {
 }
 
 /// Seeds that failed once: of deleted topics that came back, of a first record whose loss was not reported, of a damaged
-/// checkpoint after a sync that failed, and of expectations that were wrong.
+/// checkpoint after a sync that failed, of a queue offset that no file can hold, and of expectations that were wrong.
 #[test]
 fn whole_store_of_seeds_that_failed() {
     for seed in [
-        20_325, 20_335, 20_865, 30_091, 31_674, 33_296, 36_717, 37_035,
+        20_325, 20_335, 20_865, 30_091, 31_674, 33_296, 36_717, 37_035, 80_439,
     ] {
         seeds::run("whole_store", seed..seed + 1, run);
     }

@@ -7,6 +7,7 @@ mod index;
 mod inspect;
 mod prop_crc;
 mod queue_ext;
+mod queue_offsets;
 mod real;
 mod retention;
 mod tar;

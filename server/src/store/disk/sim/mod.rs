@@ -14,6 +14,7 @@ mod segment;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::{self, ErrorKind};
+use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
@@ -201,6 +202,20 @@ impl Disk for SimDisk {
     fn write_atomic(&self, path: &Path, content: &[u8]) -> io::Result<()> {
         self.faults().lock().step_with_space()?;
         self.put(path, content);
+        Ok(())
+    }
+
+    fn write_again(&self, path: &Path, range: Range<u64>) -> io::Result<()> {
+        self.faults().lock().step_in_place()?;
+        let state = self.state.lock();
+        let content = state.files.get(path).ok_or(ErrorKind::NotFound)?;
+        let from = usize::try_from(range.start).map_err(|_| ErrorKind::InvalidInput)?;
+        let to = usize::try_from(range.end).map_err(|_| ErrorKind::InvalidInput)?;
+        let mut content = content.lock();
+        let bytes = content.seen.get(from..to).map(<[u8]>::to_vec);
+        let bytes = bytes.ok_or(ErrorKind::UnexpectedEof)?;
+        let now_ms = state.now_ms.load(Ordering::Relaxed);
+        content.write(from, &bytes, now_ms);
         Ok(())
     }
 
