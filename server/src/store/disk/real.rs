@@ -103,7 +103,10 @@ impl Disk for RealDisk {
         let mut entries = Vec::new();
         for entry in none_if_missing(fs::read_dir(dir))?.into_iter().flatten() {
             let entry = entry?;
-            let metadata = entry.metadata()?;
+            // Files of a running store come and go.
+            let Some(metadata) = none_if_missing(entry.metadata())? else {
+                continue;
+            };
             let is_dir = metadata.is_dir();
             let name = entry.file_name().to_string_lossy().into_owned();
             entries.push(DirEntry {

@@ -36,6 +36,8 @@ impl LogFiles {
         len: Option<u64>,
         sink: &mut Sink,
     ) -> Result<Self, StoreError> {
+        // First: what a running broker's buffer no longer has then is in a segment.
+        let buffers = listing::list(disk, &layout.transient_pool_dir())?.segments;
         let dirs = layout.commit_log_dirs();
         let mut all = listing::Listing::default();
         for dir in &dirs {
@@ -51,7 +53,7 @@ impl LogFiles {
         Ok(Self {
             segments: all.check(&first, len.max(1), sink),
             segment_len: len,
-            buffers: listing::list(disk, &layout.transient_pool_dir())?.segments,
+            buffers,
         })
     }
 
@@ -163,7 +165,8 @@ impl<'d> Records<'d> {
         let is_of =
             |(base, _): &&(u64, FileId)| (*base..base.saturating_add(len)).contains(&position);
         let buffer = self.buffers.iter().find(is_of).copied();
-        for (base, file) in segment.into_iter().chain(buffer) {
+        // In the order in which a running broker moves records.
+        for (base, file) in buffer.into_iter().chain(segment) {
             let at = position - base;
             self.blocks.read(file, at, HEAD, &mut self.bytes)?;
             let size = own_size(&self.bytes, position).unwrap_or(0);
