@@ -59,7 +59,7 @@ struct OpenQueue {
     /// Queue offset after the highest unit written.
     high: i64,
     /// A record whose queue offset is not the expected one: the next record tells whether there is a gap, the queue was
-    /// made anew, or the offset is damaged.
+    /// made anew, or the offset is damaged (docs/store.md, Starting).
     doubtful: Option<(i64, Unit)>,
     segment: Option<OpenSegment>,
     /// Whether there are good units before the walk; else what lies before the first unit written means nothing.
@@ -263,6 +263,7 @@ impl OpenQueue {
                 self.lose(&doubtful_unit);
                 self.fill(offset)?;
             } else if offset == doubtful.saturating_add(1) && offset != NOWHERE {
+                // Two in a row are both right.
                 if doubtful - self.next > MAX_GAP {
                     self.begin_anew()?;
                 }
