@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use anyhow::Result;
 use tracing_subscriber::filter::LevelFilter;
 
-use super::{log, print_settings, say, stop_signal};
+use super::{StopSignals, log, print_settings, say};
 use crate::config::{BrokerConfig, Settings, loopback_remark};
 use crate::embedded::{RunningBroker, runtime, worker_threads};
 
@@ -95,6 +95,7 @@ pub fn run(args: &Args) -> Result<()> {
         for remark in remarks {
             tracing::warn!("{remark}");
         }
+        let stop = StopSignals::take()?;
         let config = server.broker().config();
         let name_servers = match config.name_servers()? {
             list if list.is_empty() => String::new(),
@@ -105,7 +106,7 @@ pub fn run(args: &Args) -> Result<()> {
             config.broker_name,
             config.advertised_address()
         ))?;
-        stop_signal().await?;
+        stop.received().await;
         server.stop().await;
         Ok(())
     })

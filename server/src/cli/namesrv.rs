@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use anyhow::Result;
 use tracing_subscriber::filter::LevelFilter;
 
-use super::{log, print_settings, say, stop_signal};
+use super::{StopSignals, log, print_settings, say};
 use crate::config::{NamesrvConfig, Settings, loopback_remark};
 use crate::embedded::{RunningNamesrv, runtime};
 
@@ -63,11 +63,12 @@ pub fn run(args: &Args) -> Result<()> {
         for remark in remarks {
             tracing::warn!("{remark}");
         }
+        let stop = StopSignals::take()?;
         let address = server.address();
         say(&format!(
             "The Name Server boot success. serializeType=JSON, address {address}"
         ))?;
-        stop_signal().await?;
+        stop.received().await;
         server.stop().await;
         Ok(())
     })

@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use anyhow::{Context, Result};
 use tracing_subscriber::filter::LevelFilter;
 
-use super::{log, say, stop_signal};
+use super::{StopSignals, log, say};
 use crate::config::ConfigError;
 use crate::embedded::{Server, ServerOptions, worker_threads};
 
@@ -44,28 +44,20 @@ pub fn run(args: &Args) -> Result<()> {
         broker_settings: settings.collect::<Result<_, _>>()?,
         worker_threads: worker_threads(),
     };
-    // Taken over before the ready line, so that a signal right after it is not lost.
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_io()
         .build()
         .context("no runtime")?;
     runtime.block_on(async {
-        let stop = std::pin::pin!(stop_signal());
-        let mut stop = stop;
-        // Polled once, which installs the handlers.
-        tokio::select! {
-            biased;
-            stopped = &mut stop => return Ok(stopped?),
-            () = std::future::ready(()) => {}
-        }
         let server = Server::start(options)?;
+        let stop = StopSignals::take()?;
         say(&format!(
             "kerolox ready: namesrv {} broker {} data {}",
             server.namesrv_addr(),
             server.broker_addr(),
             server.data_dir().display()
         ))?;
-        stop.await?;
+        stop.received().await;
         server.stop();
         Ok(())
     })

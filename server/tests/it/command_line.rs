@@ -155,6 +155,20 @@ fn stop(mut child: Child) {
     assert!(child.wait().unwrap().success());
 }
 
+#[test]
+fn a_broker_that_is_stopped_as_soon_as_it_is_ready_stops_cleanly() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("broker.conf");
+    let store = dir.path().join("store");
+    let settings = format!("listenPort=0\nstorePathRootDir={}\n", store.display());
+    std::fs::write(&path, settings).unwrap();
+    for _ in 0..10 {
+        let (child, _) = start(&path);
+        stop(child);
+        assert!(!store.join("abort").exists());
+    }
+}
+
 fn ask(address: SocketAddr, code: RequestCode, body: &'static str) -> Reply {
     let mut out = BytesMut::new();
     let request = command::request(code).with_body(body.as_bytes());
