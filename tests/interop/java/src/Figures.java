@@ -152,7 +152,9 @@ final class Figures {
     }
 
     private String producers() throws Exception {
-        var connections = cluster.admin.examineProducerConnectionInfo(makers, topic).getConnectionSet();
+        // The heartbeat of its start goes to no broker, as it knows none yet; the next follows after a second.
+        var connections = Cluster.await("a heartbeat of " + makers, () ->
+            cluster.admin.examineProducerConnectionInfo(makers, topic).getConnectionSet());
         Check.equal("producers of the group", 1, connections.size());
         var connection = connections.iterator().next();
         Check.equal("version", MQVersion.CURRENT_VERSION, connection.getVersion());
