@@ -49,8 +49,8 @@ pub fn run(args: &Args) -> Result<()> {
         .build()
         .context("no runtime")?;
     runtime.block_on(async {
-        let server = Server::start(options)?;
         let stop = StopSignals::take()?;
+        let server = Server::start(options)?;
         say(&format!(
             "kerolox ready: namesrv {} broker {} data {}",
             server.namesrv_addr(),

@@ -6,8 +6,7 @@
 //!
 //!     KEROLOX_FLIPS=2000 KEROLOX_FLIP_MESSAGES=100000 cargo test --release -p kerolox-server --test it flips -- --nocapture
 
-use std::fs::{self, File, OpenOptions};
-use std::os::unix::fs::FileExt;
+use std::fs::{self, OpenOptions};
 use std::path::Path;
 use std::sync::Arc;
 
@@ -16,7 +15,7 @@ use kerolox_server::store::clock::{Clock, SystemClock};
 use kerolox_server::store::disk::{Disk, RealDisk};
 use kerolox_server::store::{MessageStore, RecoveryReport, StoreOptions};
 
-use crate::store::{fields, open};
+use crate::store::{fields, invert, open};
 
 const LOG: u64 = 1 << 20;
 const QUEUES: i32 = 4;
@@ -149,13 +148,6 @@ fn copy_dir(from: &Path, to: &Path) {
             fs::copy(entry.path(), target).unwrap();
         }
     }
-}
-
-fn invert(file: &File, at: u64, bit: u8) {
-    let mut byte = [0];
-    file.read_exact_at(&mut byte, at).unwrap();
-    byte[0] ^= 1 << bit;
-    file.write_all_at(&byte, at).unwrap();
 }
 
 /// Flips `count` bits, one at a time; returns how many cost a message.

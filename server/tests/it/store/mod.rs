@@ -12,6 +12,8 @@ mod real;
 mod retention;
 mod tar;
 
+use std::fs::File;
+use std::os::unix::fs::FileExt;
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -60,6 +62,14 @@ pub(crate) fn append_one(store: &MessageStore, topic: &str, queue_id: i32, body:
         .unwrap();
     assert_eq!(store.append(&mut batch).appended, 1);
     batch.results()[0].unwrap().queue_offset
+}
+
+/// Inverts a bit of the byte at `at`.
+pub(crate) fn invert(file: &File, at: u64, bit: u8) {
+    let mut byte = [0];
+    file.read_exact_at(&mut byte, at).unwrap();
+    byte[0] ^= 1 << bit;
+    file.write_all_at(&byte, at).unwrap();
 }
 
 /// Messages of a result.

@@ -3,7 +3,6 @@
 //! are there.
 
 use std::fs::{self, OpenOptions};
-use std::os::unix::fs::FileExt;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -11,7 +10,7 @@ use kerolox_server::store::clock::{Clock, SystemClock};
 use kerolox_server::store::disk::{Disk, RealDisk};
 use kerolox_server::store::{MessageStore, RecoveryReport, StoreOptions};
 
-use super::{append_one, fields, open, read_all};
+use super::{append_one, fields, invert, open, read_all};
 
 const TOPIC: &str = "orders";
 const LOG: u64 = 4096;
@@ -20,7 +19,7 @@ const AT: u64 = 20;
 
 /// Bits that are inverted, from the lowest: near offsets, both sides of the widest gap, of 32 bits and of what a file can hold,
 /// and the sign.
-const BITS: [u64; 16] = [0, 1, 2, 3, 9, 19, 20, 21, 31, 32, 57, 58, 59, 60, 62, 63];
+const BITS: [u8; 16] = [0, 1, 2, 3, 9, 19, 20, 21, 31, 32, 57, 58, 59, 60, 62, 63];
 
 /// A killed store with one queue, and where each of its messages lies in the log.
 struct Killed {
@@ -69,31 +68,17 @@ impl Killed {
     }
 
     /// Inverts a bit, counted from the lowest, of the queue offset of a message.
-    fn invert(&self, message: usize, bit: u64) {
+    fn invert(&self, message: usize, bit: u8) {
         let at = self.places[message];
         let path = format!("commitlog/{:020}", at / LOG * LOG);
         let path = self.options.root_dir.join(path);
         let mut options = OpenOptions::new();
         let file = options.read(true).write(true).open(path).unwrap();
-        let at = at % LOG + AT + 7 - bit / 8;
-        let mut byte = [0];
-        file.read_exact_at(&mut byte, at).unwrap();
-        file.write_all_at(&[byte[0] ^ 1 << (bit % 8)], at).unwrap();
+        invert(&file, at % LOG + AT + 7 - u64::from(bit / 8), bit % 8);
     }
 
-    fn remove(&self, name: &str) {
-        let path = self.options.root_dir.join(name);
-        let removed = if path.is_dir() {
-            fs::remove_dir_all(path)
-        } else {
-            fs::remove_file(path)
-        };
-        removed
-            .or_else(|error| match error.kind() {
-                std::io::ErrorKind::NotFound => Ok(()),
-                _ => Err(error),
-            })
-            .unwrap();
+    fn remove_checkpoint(&self) {
+        fs::remove_file(self.options.root_dir.join("checkpoint")).unwrap();
     }
 }
 
@@ -109,9 +94,9 @@ fn check(messages: usize, has_expired: bool, has_queue: bool) {
             let dir = tempfile::tempdir().unwrap();
             let killed = Killed::new(dir.path(), messages, has_expired);
             // The unit of the victim must come from its record, or the bit means nothing.
-            killed.remove("checkpoint");
+            killed.remove_checkpoint();
             if !has_queue {
-                killed.remove("consumequeue");
+                fs::remove_dir_all(dir.path().join("consumequeue")).unwrap();
             }
             killed.invert(victim, bit);
             let (store, report) = killed.open();
@@ -165,6 +150,6 @@ fn after_a_gap_of_more_than_a_million_those_behind_it_are_kept() {
         assert_eq!(store.min_offset(TOPIC, 0), first);
         assert_eq!(report.lost_places, 2);
         drop(store);
-        killed.remove("checkpoint");
+        killed.remove_checkpoint();
     }
 }

@@ -2,7 +2,7 @@
 //! Inspections of a store that is written meanwhile.
 
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use kerolox_server::store::clock::Clock;
 use kerolox_server::store::disk::{Disk, RealDisk};
@@ -75,7 +75,9 @@ fn examine(mut fixture: Fixture) {
         let _stop = Stop(&is_done);
         let pid = Some(std::process::id());
         let (mut rounds, mut last) = (0, 0);
+        let deadline = Instant::now() + Duration::from_secs(120);
         while rounds < 25 || last < 1000 {
+            assert!(Instant::now() < deadline, "{rounds} rounds, {last} records");
             rounds += 1;
             allowed.store(rounds * PER_ROUND, Ordering::Release);
             let report = fixture.verify();
